@@ -1,0 +1,75 @@
+"""The `fomm` command: every verb, one file each, registered here.
+
+Nothing heavy is imported on the way to `fomm --help`: a command imports the rooms it needs inside its function.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+
+import typer
+
+from fomm_cli.errors import FommError
+from fomm_cli.version import __version__
+
+app = typer.Typer(
+    name="fomm",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Make a still picture move: animate, train, evaluate and export first-order motion models.",
+)
+
+
+def _version(show: bool) -> None:
+    if show:
+        typer.echo(f"fomm {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version."),
+) -> None:
+    """Options that stand before the verb."""
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command line and return its exit code: 0 done, 1 failed, 2 wrong usage, 130 Ctrl-C, 143 SIGTERM."""
+
+    def terminate(signum: int, frame: object) -> None:
+        raise SystemExit(128 + signum)
+
+    try:
+        previous = signal.signal(signal.SIGTERM, terminate)
+    except ValueError:  # only the main thread may install handlers; embedded use keeps its own
+        previous = None
+    try:
+        app(args=argv, standalone_mode=True)
+    except FommError as error:
+        _explain(error)
+        return 1
+    except KeyboardInterrupt:
+        typer.echo("Interrupted.", err=True)
+        return 130
+    except BrokenPipeError:
+        return 1
+    except SystemExit as stop:
+        return stop.code if isinstance(stop.code, int) else int(bool(stop.code))
+    finally:
+        if previous is not None:
+            signal.signal(signal.SIGTERM, previous)
+    return 0
+
+
+def _explain(error: FommError) -> None:
+    typer.secho(f"Error: {error.what}", fg="red", err=True)
+    if error.hint:
+        typer.echo(f"  {error.hint}", err=True)
+
+
+def run() -> None:
+    """The console script."""
+    sys.exit(main())
