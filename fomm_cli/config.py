@@ -75,6 +75,12 @@ class GeneratorConfig(_Frozen):
     skip: Literal["none", "blend"] = "none"
     """`blend`: prediction = occlusion * warped source + (1 - occlusion) * decoded picture. Not in the published model."""
 
+    @model_validator(mode="after")
+    def _blend_needs_occlusion(self) -> GeneratorConfig:
+        if self.skip == "blend" and not self.estimate_occlusion_map:
+            raise ValueError("skip: blend needs estimate_occlusion_map")
+        return self
+
 
 class DiscriminatorConfig(_Frozen):
     """A PatchGAN over an image pyramid."""
@@ -304,14 +310,17 @@ def read(source: str | Path, overrides: list[str] | None = None) -> Loaded:
         close = difflib.get_close_matches(name, presets(), n=1, cutoff=0.4)
         near = f"Did you mean {close[0]}? " if close else ""
         raise FommError(
-            f"{name} is neither a preset nor a file.", f"{near}`fomm config list` shows the presets: {', '.join(presets())}."
+            f"{name} is neither a preset nor a file.",
+            f"{near}`fomm config list` shows the presets: {', '.join(presets())}.",
         )
     try:
         tree = yaml.safe_load(text) or {}
     except yaml.YAMLError as error:
         raise FommError(f"{name} is not valid YAML: {' '.join(str(error).split())}") from error
     if not isinstance(tree, dict):
-        raise FommError(f"{name} does not hold a mapping of keys.", "`fomm config show vox-256` prints a complete file.")
+        raise FommError(
+            f"{name} does not hold a mapping of keys.", "`fomm config show vox-256` prints a complete file."
+        )
     ignored: list[str] = []
     if any(key in tree for key in ("model_params", "train_params", "dataset_params")):
         from fomm_cli.upstream import translate

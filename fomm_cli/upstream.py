@@ -116,7 +116,9 @@ def translate(tree: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
         elif key in KEYS or key.split(".")[0] in _FOREIGN:
             ignored.append(key)
         else:
-            raise FommError(f"{key} is no key of the original's configs.", "Remove it, or write the file in our own keys.")
+            raise FommError(
+                f"{key} is no key of the original's configs.", "Remove it, or write the file in our own keys."
+            )
     return ours, ignored
 
 

@@ -1,0 +1,137 @@
+"""Convolution blocks, the hourglass and the anti-aliased down-sampling, under the published names."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class SameBlock(nn.Module):
+    """Convolution, batch norm, ReLU: (B, C, H, W) to (B, out, H, W)."""
+
+    def __init__(self, channels: int, out: int, kernel_size: int = 3) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels, out, kernel_size, padding=kernel_size // 2)
+        self.norm = nn.BatchNorm2d(out)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu(self.norm(self.conv(x)))
+
+
+class DownBlock(SameBlock):
+    """A 3x3 block, then the mean of 2x2 pixels: (B, C, H, W) to (B, out, H/2, W/2)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.avg_pool2d(super().forward(x), 2)
+
+
+class UpBlock(SameBlock):
+    """Nearest doubling, then a 3x3 block: (B, C, H, W) to (B, out, 2H, 2W)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(F.interpolate(x, scale_factor=2, mode="nearest"))
+
+
+class ResBlock(nn.Module):
+    """x + conv(ReLU(BN(conv(ReLU(BN(x)))))): the norm stands before the convolution, width and size stay."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels, channels, 3, padding=1)
+        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
+        self.norm1 = nn.BatchNorm2d(channels)
+        self.norm2 = nn.BatchNorm2d(channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        inner = self.conv1(F.relu(self.norm1(x)))
+        return x + self.conv2(F.relu(self.norm2(inner)))
+
+
+class Encoder(nn.Module):
+    """The hourglass's way down; returns the input and every block's output, full size first."""
+
+    def __init__(self, block_expansion: int, channels: int, num_blocks: int, max_features: int) -> None:
+        super().__init__()
+        self.down_blocks = nn.ModuleList(
+            DownBlock(
+                channels if i == 0 else min(max_features, block_expansion * 2**i),
+                min(max_features, block_expansion * 2 ** (i + 1)),
+            )
+            for i in range(num_blocks)
+        )
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        outputs = [x]
+        for block in self.down_blocks:
+            outputs.append(block(outputs[-1]))
+        return outputs
+
+
+class Decoder(nn.Module):
+    """The hourglass's way up: after each block the encoder's map of that size is appended, the input itself last."""
+
+    def __init__(self, block_expansion: int, channels: int, num_blocks: int, max_features: int) -> None:
+        super().__init__()
+        self.up_blocks = nn.ModuleList(
+            UpBlock(
+                (1 if i == num_blocks - 1 else 2) * min(max_features, block_expansion * 2 ** (i + 1)),
+                min(max_features, block_expansion * 2**i),
+            )
+            for i in reversed(range(num_blocks))
+        )
+        self.out_channels = block_expansion + channels
+
+    def forward(self, outputs: list[Tensor]) -> Tensor:
+        outputs = list(outputs)
+        x = outputs.pop()
+        for block in self.up_blocks:
+            x = torch.cat((block(x), outputs.pop()), dim=1)
+        return x
+
+
+class Hourglass(nn.Module):
+    """Encoder and decoder with skips: (B, C, H, W) to (B, block_expansion + C, H, W); H, W multiples of 2^num_blocks."""
+
+    def __init__(self, block_expansion: int, channels: int, num_blocks: int, max_features: int) -> None:
+        super().__init__()
+        self.encoder = Encoder(block_expansion, channels, num_blocks, max_features)
+        self.decoder = Decoder(block_expansion, channels, num_blocks, max_features)
+        self.out_channels = self.decoder.out_channels
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.decoder(self.encoder(x))
+
+
+class AntiAliasDownsample(nn.Module):
+    """A Gaussian, then every (1/scale)-th pixel starting at 0: (B, C, H, W) to (B, C, ceil(H scale), ceil(W scale)).
+
+    Sigma is (1/scale - 1) / 2, the kernel 2 round(4 sigma) + 1 wide and normalised, the padding zero. A strided convolution
+    computes just the pixels that are kept; taking them by resizing instead (a half-pixel phase) makes training diverge.
+    The kernel is a constant, not a weight, and is not stored with the weights.
+    """
+
+    kernel: Tensor
+
+    def __init__(self, channels: int, scale: float) -> None:
+        super().__init__()
+        self.scale = scale
+        self.stride = round(1 / scale)
+        if abs(self.stride * scale - 1) > 1e-6:
+            raise ValueError(f"scale must be 1/n, not {scale}")
+        sigma = (1 / scale - 1) / 2
+        radius = round(4 * sigma)
+        offset = torch.arange(-radius, radius + 1, dtype=torch.float32)
+        bell = torch.exp(-offset.square() / (2 * sigma**2)) if sigma > 0 else torch.ones(1)
+        kernel = bell[:, None] * bell[None, :]
+        self.radius = radius
+        self.register_buffer(
+            "kernel", (kernel / kernel.sum()).expand(channels, 1, -1, -1).contiguous(), persistent=False
+        )
+
+    def forward(self, image: Tensor) -> Tensor:
+        if self.stride == 1:
+            return image
+        return F.conv2d(
+            image, self.kernel.to(image.dtype), stride=self.stride, padding=self.radius, groups=image.shape[1]
+        )

@@ -1,0 +1,70 @@
+"""From keypoints to one flow and an occlusion map (eqs. 7, 8 of arXiv 2003.00196)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from fomm_cli.config import ModelConfig
+from fomm_cli.model.blocks import AntiAliasDownsample, Hourglass
+from fomm_cli.model.geometry import coordinate_grid, warp
+from fomm_cli.model.motion import MOTIONS
+from fomm_cli.model.types import DenseMotion, Keypoints
+
+
+class DenseMotionNetwork(nn.Module):
+    """Weighs the candidate flows against each other, pixel by pixel."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        dense = config.dense_motion
+        self.motion = MOTIONS[config.motion]
+        self.kp_variance = dense.kp_variance
+        self.align_corners = config.align_corners
+        self.down = AntiAliasDownsample(config.num_channels, dense.scale_factor)
+        self.hourglass = Hourglass(
+            dense.block_expansion,
+            (config.num_kp + 1) * (config.num_channels + 1),
+            dense.num_blocks,
+            dense.max_features,
+        )
+        self.mask = nn.Conv2d(self.hourglass.out_channels, config.num_kp + 1, 7, padding=3)
+        self.occlusion: nn.Conv2d | None = None
+        if config.generator.estimate_occlusion_map:
+            self.occlusion = nn.Conv2d(self.hourglass.out_channels, 1, 7, padding=3)
+
+    def forward(self, small: Tensor, source: Keypoints, driving: Keypoints) -> DenseMotion:
+        """The dense motion from keypoints and the down-sampled source.
+
+        small    (B or 1, 3, h, w)
+        """
+        height, width = small.shape[2:]
+        with torch.autocast(small.device.type, enabled=False):
+            grid = coordinate_grid(height, width, like=driving.value)
+            flows = self.motion.candidates(source, driving, grid)  # (B, K+1, h, w, 2)
+            evidence = self.motion.evidence(source, driving, height, width, self.kp_variance)
+            warped = warp_candidates(small.to(flows.dtype), flows, self.align_corners)  # (B, K+1, 3, h, w)
+            # interleaved by candidate: heat map, R, G, B of candidate 0, then of 1, ...
+            evidence_and_warped = torch.cat((evidence.unsqueeze(2), warped), dim=2).flatten(1, 2)
+        features = self.hourglass(evidence_and_warped)
+        logits = self.mask(features)
+        occlusion = None if self.occlusion is None else self.occlusion(features).to(flows.dtype).sigmoid()
+        with torch.autocast(small.device.type, enabled=False):
+            mask = logits.to(flows.dtype).softmax(dim=1)
+            flow = (mask.unsqueeze(-1) * flows).sum(dim=1)
+        return DenseMotion(flow, occlusion, mask, warped)
+
+
+def warp_candidates(small: Tensor, flows: Tensor, align_corners: bool) -> Tensor:
+    """The source under each candidate flow, sampled through one tall grid instead of K+1 copies of the source.
+
+    small    (B or 1, C, h, w)
+    flows    (B, K+1, h, w, 2)
+    returns  (B, K+1, C, h, w)
+    """
+    batch, num, height, width, _ = flows.shape
+    if small.shape[0] == 1:  # one source for all: the batch goes into the tall grid too
+        tall = warp(small, flows.reshape(1, -1, width, 2), align_corners)
+        return tall.reshape(-1, batch, num, height, width).permute(1, 2, 0, 3, 4)
+    tall = warp(small, flows.reshape(batch, -1, width, 2), align_corners)
+    return tall.unflatten(2, (num, height)).transpose(1, 2)

@@ -1,0 +1,86 @@
+"""The picture: encode the source once, then warp and decode for every driving frame."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+import torch
+from torch import Tensor, nn
+
+from fomm_cli.config import ModelConfig
+from fomm_cli.model.blocks import DownBlock, ResBlock, SameBlock, UpBlock
+from fomm_cli.model.geometry import resize, resize_flow, warp
+from fomm_cli.model.types import DenseMotion
+
+
+class OcclusionAwareGenerator(nn.Module):
+    """Source features, warped by the flow and dimmed where the source shows nothing, decoded to a picture."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        generator = config.generator
+        widths = [
+            min(generator.max_features, generator.block_expansion * 2**i) for i in range(generator.num_down_blocks + 1)
+        ]
+        self.align_corners = config.align_corners
+        self.blend = generator.skip == "blend"
+        self.first = SameBlock(config.num_channels, widths[0], kernel_size=7)
+        self.down_blocks = nn.ModuleList(
+            DownBlock(narrow, wide) for narrow, wide in zip(widths[:-1], widths[1:], strict=True)
+        )
+        self.bottleneck = nn.Sequential(
+            OrderedDict((f"r{i}", ResBlock(widths[-1])) for i in range(generator.num_bottleneck_blocks))
+        )
+        self.up_blocks = nn.ModuleList(
+            UpBlock(wide, narrow) for wide, narrow in zip(widths[:0:-1], widths[-2::-1], strict=True)
+        )
+        self.final = nn.Conv2d(widths[0], config.num_channels, 7, padding=3)
+
+    def encode(self, source: Tensor) -> Tensor:
+        """Features of the source, which no driving frame changes: (B, 3, H, W) to (B, C, H / 2^n, W / 2^n)."""
+        features = self.first(source)
+        for block in self.down_blocks:
+            features = block(features)
+        return features
+
+    def decode(
+        self, features: Tensor, source: Tensor, motion: DenseMotion, deformed: bool
+    ) -> tuple[Tensor, Tensor | None]:
+        """(prediction, deformed source or None), each (B, 3, H, W).
+
+        features, source  (B or 1, ...): a batch of 1 serves all of the motion's frames
+        deformed          whether to warp the source itself too; blending does anyway
+        """
+        with torch.autocast(features.device.type, enabled=False):  # coordinates need more than bf16's 8 bits
+            flow = resize_flow(motion.flow, (features.shape[2], features.shape[3]))
+            x = warp_shared(features.to(flow.dtype), flow, self.align_corners)
+            if motion.occlusion is not None:
+                x = x * resize(motion.occlusion, (x.shape[2], x.shape[3]))
+            warped = None
+            if deformed or self.blend:
+                full = resize_flow(motion.flow, (source.shape[2], source.shape[3]))
+                warped = warp_shared(source.to(full.dtype), full, self.align_corners)
+        x = self.bottleneck(x)
+        for block in self.up_blocks:
+            x = block(x)
+        prediction = self.final(x).to(flow.dtype).sigmoid()
+        if self.blend:
+            assert warped is not None
+            assert motion.occlusion is not None
+            keep = resize(motion.occlusion, (source.shape[2], source.shape[3]))
+            prediction = keep * warped + (1 - keep) * prediction
+        return prediction, warped
+
+
+def warp_shared(image: Tensor, flow: Tensor, align_corners: bool) -> Tensor:
+    """`warp`, where an image of batch 1 is shared by all flows without being copied.
+
+    image    (B or 1, C, H, W)
+    flow     (B, h, w, 2)
+    returns  (B, C, h, w)
+    """
+    batch, height, width, _ = flow.shape
+    if image.shape[0] == batch:
+        return warp(image, flow, align_corners)
+    tall = warp(image, flow.reshape(1, batch * height, width, 2), align_corners)  # (1, C, B*h, w)
+    return tall.reshape(-1, batch, height, width).transpose(0, 1)
