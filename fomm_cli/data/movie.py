@@ -1,0 +1,132 @@
+"""Any single frame of a video file, by its number."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import av
+import numpy as np
+
+from fomm_cli.data.clips import decode_failure
+from fomm_cli.errors import FommError
+
+
+class VideoClip:
+    """A video whose frames are found by number: the packets are read once for their times, then a frame is reached from
+    the key frame before it.
+
+    Where the packets do not carry the times of their frames (GIF, MPEG-1 and some AVI files), a frame is
+    reached by decoding from the start, and `direct` is false.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._size: tuple[int, int] | None = None
+        try:
+            self._container = av.open(str(path))
+        except (av.error.FFmpegError, OSError) as error:
+            raise decode_failure(path, error) from error
+        try:
+            if not self._container.streams.video:
+                raise FommError(f"{path} holds no picture.", "Only the sound of a video, perhaps?")
+            self._stream = self._container.streams.video[0]
+            self._stream.codec_context.thread_count = 1  # a data loader runs one process a core already
+            self._index()
+        except av.error.FFmpegError as error:
+            self.close()
+            raise decode_failure(path, error) from error
+        except FommError:
+            self.close()
+            raise
+
+    def _index(self) -> None:
+        times: list[int] = []
+        keys: list[int] = []
+        timed = self._stream.codec_context.name != "gif"  # its packets do not say on which frames they build
+        for packet in self._container.demux(self._stream):
+            if not packet.size or packet.is_discard:
+                continue
+            if packet.pts is None:
+                timed = False
+                break
+            times.append(packet.pts)
+            if packet.is_keyframe:
+                keys.append(packet.pts)
+        self.direct = timed and len(set(times)) == len(times) and bool(keys)
+        self._times, self._keys = sorted(times), sorted(keys)
+        if self.direct:
+            self._count = len(times)
+        else:
+            self._count = sum(1 for _ in self._decode())
+        if not self._count:
+            raise FommError(f"{self.path} holds no frames.")
+
+    def __len__(self) -> int:
+        return self._count
+
+    @property
+    def size(self) -> tuple[int, int]:
+        if self._size is None:
+            height, width = self.frame(0).shape[:2]
+            self._size = height, width
+        return self._size
+
+    def frame(self, index: int) -> np.ndarray:
+        return self.frames([index])[0]
+
+    def frames(self, indices: Sequence[int]) -> list[np.ndarray]:
+        wanted = sorted({range(self._count)[index] for index in indices})
+        try:
+            found = self._reach(wanted) if self.direct else None
+            if found is None:
+                found = self._walk(wanted)
+        except av.error.FFmpegError as error:
+            raise decode_failure(self.path, error, "has damaged frames") from error
+        missing = [index for index in wanted if index not in found]
+        if missing:
+            raise FommError(f"{self.path}: frame {missing[0]} of {self._count} cannot be decoded.")
+        return [found[range(self._count)[index]] for index in indices]
+
+    def _decode(self, start: int | None = None) -> Iterator[av.VideoFrame]:
+        """Decoded frames from the key frame at or before a time, or from the very start."""
+        self._container.seek(0 if start is None else start, stream=self._stream, backward=True)
+        yield from self._container.decode(self._stream)
+
+    def _walk(self, wanted: list[int]) -> dict[int, np.ndarray]:
+        found = {}
+        for index, frame in enumerate(self._decode()):
+            if index in wanted:
+                found[index] = pixels(frame)
+            if index >= wanted[-1]:
+                break
+        return found
+
+    def _reach(self, wanted: list[int]) -> dict[int, np.ndarray] | None:
+        """The frames by their times, or None where a seek lands behind what it was asked for."""
+        found = {}
+        by_key: dict[int, list[int]] = {}
+        for index in wanted:
+            place = bisect_right(self._keys, self._times[index]) - 1
+            by_key.setdefault(self._keys[max(place, 0)], []).append(index)
+        for key, group in by_key.items():
+            pending = {self._times[index]: index for index in group}
+            for frame in self._decode(key):
+                if frame.pts is not None and frame.pts in pending:
+                    found[pending.pop(frame.pts)] = pixels(frame)
+                if not pending or (frame.pts is not None and frame.pts > max(pending)):
+                    break
+            if pending:
+                return None
+        return found
+
+    def close(self) -> None:
+        self._container.close()
+
+
+def pixels(frame: av.VideoFrame) -> np.ndarray:
+    """A decoded frame as uint8 (H, W, 3), turned upright as its file says."""
+    picture = frame.to_ndarray(format="rgb24")
+    turns = round(frame.rotation / 90) % 4
+    return np.ascontiguousarray(np.rot90(picture, turns)) if turns else picture

@@ -1,0 +1,238 @@
+"""Training pairs: two frames of one clip, the earlier as the source.
+
+Every draw of an item comes from (seed, epoch, index), so that an epoch is the same with any number of workers and can
+be entered anywhere.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from threading import Lock
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from fomm_cli.config import DataConfig
+from fomm_cli.data.augment import augment
+from fomm_cli.data.clips import Clip, ClipRef
+from fomm_cli.data.fit import fit
+from fomm_cli.data.sampler import Key, generator
+from fomm_cli.errors import FommError
+
+ATTEMPTS = 50
+OPEN_CLIPS = 64
+
+
+class Failure(NamedTuple):
+    """A clip that could not be read, and why."""
+
+    clip: str
+    reason: str
+
+
+class Pair(NamedTuple):
+    """
+    source, driving   uint8 (3, H, W), RGB
+    name              clip and frame numbers, for messages
+    failures          clips that were drawn first and could not be read
+    """
+
+    source: Tensor
+    driving: Tensor
+    name: str
+    failures: tuple[Failure, ...] = ()
+
+
+class Batch(NamedTuple):
+    """
+    source, driving   uint8 (B, 3, H, W), RGB; `to_float` makes them what the network takes
+    names             of each pair
+    failures          of all pairs
+    """
+
+    source: Tensor
+    driving: Tensor
+    names: list[str]
+    failures: list[Failure]
+
+
+def collate(pairs: Sequence[Pair]) -> Batch:
+    """A loader's `collate_fn`. Bytes cross to the device; four times as many floats would not be better ones."""
+    return Batch(
+        torch.stack([pair.source for pair in pairs]),
+        torch.stack([pair.driving for pair in pairs]),
+        [pair.name for pair in pairs],
+        [failure for pair in pairs for failure in pair.failures],
+    )
+
+
+def to_float(images: Tensor) -> Tensor:
+    """uint8 (B, 3, H, W) to float32 in [0, 1], on the device the images are on."""
+    return images.to(torch.float32).div_(255.0)
+
+
+class PairDataset(Dataset[Pair]):
+    """Pairs drawn from clips.
+
+    clips    what to draw from
+    config   frame_shape, id_sampling, augmentation
+    train    false: no identity sampling and no augmentation, as for validation
+    repeats  an epoch is every item this many times
+    memory   bytes of decoded frames that one process may keep of clips whose frames cannot be read singly
+
+    An item is an identity (with id_sampling) or a clip. A clip that cannot be read is replaced by another one, drawn
+    from (seed, epoch, index) too, and told in the pair's `failures`.
+    """
+
+    def __init__(
+        self,
+        clips: Sequence[ClipRef],
+        config: DataConfig,
+        train: bool = True,
+        seed: int = 0,
+        repeats: int = 1,
+        memory: int = 256 * 1024 * 1024,
+    ) -> None:
+        if not clips:
+            raise FommError("There are no clips to draw pairs from.")
+        crop = config.augmentation.crop
+        if train and crop is not None and tuple(crop) != tuple(config.frame_shape):
+            raise FommError(
+                f"data.augmentation.crop {list(crop)} differs from data.frame_shape {list(config.frame_shape)}.",
+                "Set both to the same size: pairs leave the augmentation at the size of the crop.",
+            )
+        self.clips, self.config, self.train, self.seed, self.repeats = list(clips), config, train, seed, repeats
+        self.items: list[list[int]]
+        if train and config.id_sampling:
+            people: dict[str, list[int]] = {}
+            for place, ref in enumerate(self.clips):
+                people.setdefault(ref.identity, []).append(place)
+            self.items = list(people.values())
+        else:
+            self.items = [[place] for place in range(len(self.clips))]
+        self.memory = memory
+        self._held: dict[int, np.ndarray] = {}
+        self._kept: OrderedDict[int, np.ndarray] = OrderedDict()
+        self._kept_bytes = 0
+        self._open: OrderedDict[int, Clip] = OrderedDict()
+
+    def __len__(self) -> int:
+        """Items of an epoch."""
+        return len(self.items) * self.repeats
+
+    def __getitem__(self, key: Key | int) -> Pair:
+        """By a sampler's (epoch, index); a bare index means epoch 0."""
+        epoch, index = (0, key) if isinstance(key, int) else key
+        return self.item(epoch, index)
+
+    def item(self, epoch: int, index: int) -> Pair:
+        """The index-th pair of an epoch, the same whenever and wherever it is asked for."""
+        failures: list[Failure] = []
+        for attempt in range(ATTEMPTS):
+            rng = generator(self.seed, epoch, 1, index, attempt)
+            members = self.items[index % len(self.items) if attempt == 0 else int(rng.integers(len(self.items)))]
+            place = members[int(rng.integers(len(members)))] if len(members) > 1 else members[0]
+            ref = self.clips[place]
+            try:
+                length = self._length(place)
+                first, second = sorted(int(number) for number in rng.integers(length, size=2))
+                pair = self._frames(place, first, second)
+            except FommError as error:
+                failures.append(Failure(ref.path.name, error.what))
+                self._forget(place)
+                continue
+            if self.train:
+                pair = augment(pair, self.config.augmentation, self.config.frame_shape, rng)
+            tensors = torch.from_numpy(np.ascontiguousarray(pair.transpose(0, 3, 1, 2)))
+            return Pair(tensors[0], tensors[1], f"{ref.name}:{first}-{second}", tuple(failures))
+        raise FommError(
+            f"No pair could be read in {ATTEMPTS} tries; the last: {failures[-1].reason}",
+            "`fomm dataset check` lists every unreadable clip.",
+        )
+
+    def preload(self, limit: int, threads: int = 1) -> int:
+        """Decode clips at frame_shape until `limit` bytes are held; returns how many clips fit.
+
+        Call it before a loader starts its workers: forked, they share what is held here. Clips that cannot be read
+        are left to `item`, which tells of them.
+        """
+        height, width = self.config.frame_shape
+        lock, spent = Lock(), 0
+
+        def load(place: int) -> None:
+            nonlocal spent
+            try:
+                clip = self.clips[place].open()
+            except FommError:
+                return
+            try:
+                cost = len(clip) * height * width * 3
+                with lock:
+                    if spent + cost > limit:
+                        return
+                    spent += cost
+                self._held[place] = self._decode(clip, range(len(clip)))
+            except FommError:
+                return
+            finally:
+                clip.close()
+
+        with ThreadPoolExecutor(threads) as pool:
+            list(pool.map(load, range(len(self.clips))))
+        return len(self._held)
+
+    def _length(self, place: int) -> int:
+        kept = self._memory(place)
+        return len(self._clip(place) if kept is None else kept)
+
+    def _frames(self, place: int, first: int, second: int) -> np.ndarray:
+        """Two frames of a clip: uint8 (2, *frame_shape, 3)."""
+        kept = self._memory(place)
+        if kept is None:
+            clip = self._clip(place)
+            height, width = self.config.frame_shape
+            if clip.direct or len(clip) * height * width * 3 > self.memory:
+                return self._decode(clip, [first, second])
+            kept = self._decode(clip, range(len(clip)))
+            self._keep(place, kept)
+        return kept[[first, second]]
+
+    def _memory(self, place: int) -> np.ndarray | None:
+        """All frames of a clip, if they are in memory: uint8 (T, *frame_shape, 3)."""
+        if place in self._kept:
+            self._kept.move_to_end(place)
+        return self._held.get(place, self._kept.get(place))
+
+    def _decode(self, clip: Clip, indices: Sequence[int]) -> np.ndarray:
+        return np.stack([fit(frame, self.config.frame_shape) for frame in clip.frames(indices)])
+
+    def _keep(self, place: int, frames: np.ndarray) -> None:
+        self._kept[place] = frames
+        self._kept_bytes += frames.nbytes
+        while self._kept_bytes > self.memory:
+            _, dropped = self._kept.popitem(last=False)
+            self._kept_bytes -= dropped.nbytes
+
+    def _clip(self, place: int) -> Clip:
+        """An opened clip; the least used is closed, so that a large set does not run out of file handles."""
+        if place in self._open:
+            self._open.move_to_end(place)
+        else:
+            self._open[place] = self.clips[place].open()
+            if len(self._open) > OPEN_CLIPS:
+                self._open.popitem(last=False)[1].close()
+        return self._open[place]
+
+    def _forget(self, place: int) -> None:
+        clip = self._open.pop(place, None)
+        if clip is not None:
+            clip.close()
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A spawned worker starts without frames: copying them to each would multiply what was meant to be shared.
+        return {**self.__dict__, "_open": OrderedDict(), "_held": {}, "_kept": OrderedDict(), "_kept_bytes": 0}

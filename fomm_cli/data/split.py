@@ -1,0 +1,85 @@
+"""Which clips of a data set train the model and which test it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from fomm_cli.data.clips import ClipRef, find_clip, natural
+from fomm_cli.errors import FommError
+
+TEST_SHARE = 0.2
+
+
+@dataclass(frozen=True)
+class Split:
+    """The two parts of a data set, each in natural order of the names.
+
+    layout    one line: how the parts were found
+    ignored   files that can be no clip
+    """
+
+    root: Path
+    train: list[ClipRef]
+    test: list[ClipRef]
+    layout: str
+    ignored: list[Path] = field(default_factory=list)
+
+
+def find_split(root: str | Path, seed: int = 0) -> Split:
+    """The clips below `root`: its folders `train/` and `test/`, or else a seeded share of 80 % and 20 %.
+
+    A seeded split parts identities, not clips, so that nobody is in both; a lone identity is parted by clips. It depends on the
+    names and the seed alone. With `train/` but no `test/`, that folder is parted. A single clip only trains.
+    """
+    root = Path(root)
+    if not root.is_dir():
+        what = "is a file" if root.exists() else "does not exist"
+        raise FommError(
+            f"The data set {root} {what}.", "Give the folder that holds the clips, or its train/ and test/."
+        )
+    train, test = root / "train", root / "test"
+    if train.is_dir() and test.is_dir():
+        first, strays = _clips(train)
+        second, more = _clips(test)
+        split = Split(root, first, second, "train/ and test/ folders", strays + more)
+    else:
+        home = train if train.is_dir() else root
+        clips, strays = _clips(home)
+        first, second = _part(clips, seed)
+        unit = "identities" if len({ref.identity for ref in clips}) > 1 else "clips"
+        where = "train/ alone" if home is train else "clips in one folder"
+        split = Split(root, first, second, f"{where}, {unit} split 80/20 with seed {seed}", strays)
+    if not split.train:
+        hint = "A clip is a video, a folder of frames, a film strip or a packed .zip."
+        raise FommError(f"No clips to train on in {train if train.is_dir() else root}.", hint)
+    return split
+
+
+def _clips(folder: Path) -> tuple[list[ClipRef], list[Path]]:
+    refs, strays = [], []
+    for path in sorted(folder.iterdir(), key=lambda path: natural(path.name)):
+        if path.name.startswith("."):
+            continue
+        ref = find_clip(path)
+        if ref is None:
+            strays.append(path)
+        else:
+            refs.append(ref)
+    return refs, strays
+
+
+def _part(clips: list[ClipRef], seed: int) -> tuple[list[ClipRef], list[ClipRef]]:
+    groups = [ref.identity for ref in clips]
+    if len(set(groups)) < 2:
+        groups = [ref.path.name for ref in clips]
+    names = list(dict.fromkeys(groups))
+    if len(names) < 2:
+        return clips, []
+    order = np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed))).permutation(len(names))
+    held = {names[place] for place in order[: max(1, round(TEST_SHARE * len(names)))]}
+    train = [ref for ref, group in zip(clips, groups, strict=True) if group not in held]
+    test = [ref for ref, group in zip(clips, groups, strict=True) if group in held]
+    return train, test
