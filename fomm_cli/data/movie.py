@@ -12,27 +12,23 @@ import numpy as np
 from fomm_cli.data.clips import decode_failure
 from fomm_cli.errors import FommError
 
+_INDEXED = frozenset({"mp4", "mov", "matroska", "webm"})
+
 
 class VideoClip:
     """A video whose frames are found by number: the packets are read once for their times, then a frame is reached from
     the key frame before it.
 
-    Where the packets do not carry the times of their frames (GIF, MPEG-1 and some AVI files), a frame is
-    reached by decoding from the start, and `direct` is false.
+    That needs a container that knows its key frames and the times of its pictures: MP4, MOV, Matroska, WebM, or any of
+    which every frame is a key frame. Elsewhere (GIF, AVI, MPEG-1) a frame is reached by decoding from the start, and
+    `direct` is false.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._size: tuple[int, int] | None = None
+        self._start()
         try:
-            self._container = av.open(str(path))
-        except (av.error.FFmpegError, OSError) as error:
-            raise decode_failure(path, error) from error
-        try:
-            if not self._container.streams.video:
-                raise FommError(f"{path} holds no picture.", "Only the sound of a video, perhaps?")
-            self._stream = self._container.streams.video[0]
-            self._stream.codec_context.thread_count = 1  # a data loader runs one process a core already
             self._index()
         except av.error.FFmpegError as error:
             self.close()
@@ -41,25 +37,33 @@ class VideoClip:
             self.close()
             raise
 
+    def _start(self) -> None:
+        """Open the file, to be read from its very start: a seek to 0 skips frames of an MPEG-1 stream."""
+        try:
+            self._container = av.open(str(self.path))
+        except (av.error.FFmpegError, OSError) as error:
+            raise decode_failure(self.path, error) from error
+        if not self._container.streams.video:
+            self.close()
+            raise FommError(f"{self.path} holds no picture.", "It may be a sound file.")
+        self._stream = self._container.streams.video[0]
+        self._stream.codec_context.thread_count = 1  # a data loader runs one process a core already
+
     def _index(self) -> None:
-        times: list[int] = []
+        times: list[int | None] = []
         keys: list[int] = []
-        timed = self._stream.codec_context.name != "gif"  # its packets do not say on which frames they build
         for packet in self._container.demux(self._stream):
             if not packet.size or packet.is_discard:
                 continue
-            if packet.pts is None:
-                timed = False
-                break
             times.append(packet.pts)
-            if packet.is_keyframe:
+            if packet.is_keyframe and packet.pts is not None:
                 keys.append(packet.pts)
-        self.direct = timed and len(set(times)) == len(times) and bool(keys)
-        self._times, self._keys = sorted(times), sorted(keys)
-        if self.direct:
-            self._count = len(times)
-        else:
-            self._count = sum(1 for _ in self._decode())
+        known = sorted(time for time in times if time is not None)
+        indexed = not _INDEXED.isdisjoint(self._container.format.name.split(",")) or len(keys) == len(times)
+        gif = self._stream.codec_context.name == "gif"  # flags every packet as a key frame, and draws on the one before
+        self.direct = indexed and not gif and bool(keys) and len(set(known)) == len(times)
+        self._times, self._keys = known, sorted(keys)
+        self._count = len(times) if self.direct else sum(1 for _ in self._decode())
         if not self._count:
             raise FommError(f"{self.path} holds no frames.")
 
@@ -91,7 +95,11 @@ class VideoClip:
 
     def _decode(self, start: int | None = None) -> Iterator[av.VideoFrame]:
         """Decoded frames from the key frame at or before a time, or from the very start."""
-        self._container.seek(0 if start is None else start, stream=self._stream, backward=True)
+        if start is None:
+            self.close()
+            self._start()
+        else:
+            self._container.seek(start, stream=self._stream, backward=True)
         yield from self._container.decode(self._stream)
 
     def _walk(self, wanted: list[int]) -> dict[int, np.ndarray]:

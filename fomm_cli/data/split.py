@@ -31,8 +31,9 @@ class Split:
 def find_split(root: str | Path, seed: int = 0) -> Split:
     """The clips below `root`: its folders `train/` and `test/`, or else a seeded share of 80 % and 20 %.
 
-    A seeded split parts identities, not clips, so that nobody is in both; a lone identity is parted by clips. It depends on the
-    names and the seed alone. With `train/` but no `test/`, that folder is parted. A single clip only trains.
+    A seeded split parts identities, not clips, so that nobody is in both; a lone identity is parted by clips. It
+    depends on the names and the seed alone. With `train/` but no `test/`, that folder is parted. A single clip only
+    trains.
     """
     root = Path(root)
     if not root.is_dir():
