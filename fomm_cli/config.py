@@ -1,7 +1,7 @@
 """What a model is and how it is trained: frozen pydantic models, presets, `--set`, upstream files.
 
-A key has one spelling everywhere: the field here, the YAML key, the `--set` path, the loss function, the log key and the
-key stored beside the weights. The defaults are those of the published vox-256.
+A key has one spelling everywhere: the field here, the YAML key, the `--set` path, the loss function, the log key
+and the key stored beside the weights. The defaults are those of the published vox-256.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ class GeneratorConfig(_Frozen):
     estimate_occlusion_map: bool = True
     """Multiply warped features by a map of what the source shows."""
     skip: Literal["none", "blend"] = "none"
-    """`blend`: prediction = occlusion * warped source + (1 - occlusion) * decoded picture. Not in the published model."""
+    """`blend`: prediction = occlusion * warped source + (1 - occlusion) * decoded. Not in the published model."""
 
     @model_validator(mode="after")
     def _blend_needs_occlusion(self) -> GeneratorConfig:

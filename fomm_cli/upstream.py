@@ -100,8 +100,8 @@ def translate(tree: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
     Raises FommError for a key that the original does not know either.
     """
     ours: dict[str, Any] = {}
-    for key, value in _SILENT.items():
-        _put(ours, key, value)
+    for silent, default in _SILENT.items():
+        _put(ours, silent, default)
     ignored = []
     for key, value in _flat(tree):
         target = KEYS.get(key)

@@ -10,6 +10,7 @@ import sys
 
 import typer
 
+from fomm_cli.commands.config import config_app
 from fomm_cli.errors import FommError
 from fomm_cli.version import __version__
 
@@ -34,6 +35,10 @@ def _root(
     version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version."),
 ) -> None:
     """Options that stand before the verb."""
+
+
+# The verbs, in the order `fomm --help` shows them.
+app.add_typer(config_app, name="config")
 
 
 def main(argv: list[str] | None = None) -> int:

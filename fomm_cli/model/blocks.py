@@ -91,7 +91,7 @@ class Decoder(nn.Module):
 
 
 class Hourglass(nn.Module):
-    """Encoder and decoder with skips: (B, C, H, W) to (B, block_expansion + C, H, W); H, W multiples of 2^num_blocks."""
+    """Encoder, decoder, skips: (B, C, H, W) to (B, block_expansion + C, H, W); H, W multiples of 2^num_blocks."""
 
     def __init__(self, block_expansion: int, channels: int, num_blocks: int, max_features: int) -> None:
         super().__init__()
@@ -106,9 +106,9 @@ class Hourglass(nn.Module):
 class AntiAliasDownsample(nn.Module):
     """A Gaussian, then every (1/scale)-th pixel starting at 0: (B, C, H, W) to (B, C, ceil(H scale), ceil(W scale)).
 
-    Sigma is (1/scale - 1) / 2, the kernel 2 round(4 sigma) + 1 wide and normalised, the padding zero. A strided convolution
-    computes just the pixels that are kept; taking them by resizing instead (a half-pixel phase) makes training diverge.
-    The kernel is a constant, not a weight, and is not stored with the weights.
+    Sigma is (1/scale - 1) / 2, the kernel 2 round(4 sigma) + 1 wide and normalised, the padding zero. A strided
+    convolution computes just the pixels that are kept; taking them by resizing instead (a half-pixel phase) makes
+    training diverge. The kernel is a constant, not a weight, and is not stored with the weights.
     """
 
     kernel: Tensor

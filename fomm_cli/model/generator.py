@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -25,15 +26,11 @@ class OcclusionAwareGenerator(nn.Module):
         self.align_corners = config.align_corners
         self.blend = generator.skip == "blend"
         self.first = SameBlock(config.num_channels, widths[0], kernel_size=7)
-        self.down_blocks = nn.ModuleList(
-            DownBlock(narrow, wide) for narrow, wide in zip(widths[:-1], widths[1:], strict=True)
-        )
+        self.down_blocks = nn.ModuleList(DownBlock(narrow, wide) for narrow, wide in pairwise(widths))
         self.bottleneck = nn.Sequential(
             OrderedDict((f"r{i}", ResBlock(widths[-1])) for i in range(generator.num_bottleneck_blocks))
         )
-        self.up_blocks = nn.ModuleList(
-            UpBlock(wide, narrow) for wide, narrow in zip(widths[:0:-1], widths[-2::-1], strict=True)
-        )
+        self.up_blocks = nn.ModuleList(UpBlock(wide, narrow) for wide, narrow in pairwise(reversed(widths)))
         self.final = nn.Conv2d(widths[0], config.num_channels, 7, padding=3)
 
     def encode(self, source: Tensor) -> Tensor:

@@ -44,12 +44,12 @@ class KeypointDetector(nn.Module):
 
     def forward(self, image: Tensor) -> Keypoints:
         features = self.predictor(self.down(image))
-        # Temperature 0.1 turns an error of the logits into pixels: the heads run at full precision, whatever the rest does.
+        # Temperature 0.1 turns an error of the logits into pixels: the heads run at full precision, whatever the rest.
         with torch.autocast(features.device.type, enabled=False):
             features = features.to(self.kp.weight.dtype)
             logits = self.kp(features)  # (B, K, h, w)
             heatmap = (logits / self.temperature).flatten(2).softmax(dim=2).view_as(logits)
-            value = heatmap_mean(heatmap, coordinate_grid(*logits.shape[2:], like=heatmap))
+            value = heatmap_mean(heatmap, coordinate_grid(logits.shape[2], logits.shape[3], like=heatmap))
             if self.jacobian is None:
                 return Keypoints(value, None)
             maps = self.jacobian(features).unflatten(1, (-1, 4))  # (B, K or 1, 4, h, w)

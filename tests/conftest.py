@@ -1,0 +1,21 @@
+"""Session fixtures shared by the whole suite."""
+
+from __future__ import annotations
+
+import os
+import tarfile
+from pathlib import Path
+
+import pytest
+
+# Two test workers with all threads each would fight over the processors; tiny networks gain nothing from threads.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+@pytest.fixture(scope="session")
+def golden(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of reference tensors, unpacked once: `NAME.safetensors`, `NAME.pth.tar`, `configs.json`."""
+    folder = tmp_path_factory.mktemp("golden")
+    with tarfile.open(Path(__file__).parent / "golden.tar.xz") as archive:
+        archive.extractall(folder, filter="data")
+    return folder / "golden"

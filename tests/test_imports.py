@@ -1,0 +1,98 @@
+"""Imports point down only, and light things stay light."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parent.parent / "fomm_cli"
+FLOORS = [
+    {"errors", "version"},
+    {"config", "upstream", "files", "device"},
+    {"model"},
+    {"media", "weights", "detectors", "draw"},
+    {"data", "losses", "perceptual", "engine"},
+    {"animate", "evaluate", "train", "export", "acquire", "bench"},
+    {"commands", "__init__"},
+    {"__main__"},
+]
+# Sideways imports that are meant: (importer, imported).
+ALLOWED = {("evaluate", "animate"), ("train", "evaluate"), ("config", "upstream")} | {
+    ("bench", room) for room in FLOORS[5]
+}
+NO_TORCH = ["media", "detectors", "animate", "engine/onnx.py", "engine/base.py", "commands", "config.py", "__init__.py"]
+
+
+def floor_of(room: str) -> int:
+    return next(level for level, rooms in enumerate(FLOORS) if room in rooms)
+
+
+def imports(path: Path) -> list[tuple[str, bool]]:
+    """(dotted module, whether at module level and at run time) of every import in a file."""
+    tree = ast.parse(path.read_text())
+    lazy: set[ast.AST] = set()
+    for node in ast.walk(tree):
+        typing_only = isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+        if typing_only or isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            lazy |= set(ast.walk(node))
+    found = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found += [(alias.name, node not in lazy) for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            assert node.level == 0, f"{path}: imports are absolute here"
+            if node.module == "fomm_cli":
+                found += [(f"fomm_cli.{alias.name}", node not in lazy) for alias in node.names]
+            else:
+                found.append((node.module, node not in lazy))
+    return found
+
+
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_imports_point_down(path: Path) -> None:
+    room = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+    for module, _ in imports(path):
+        parts = module.split(".")
+        if parts[0] != "fomm_cli" or len(parts) == 1:
+            continue
+        other = parts[1]
+        if other == room or other in {"Animator", "load_model"}:
+            continue
+        fine = floor_of(other) < floor_of(room) or (room, other) in ALLOWED
+        assert fine, f"{path.relative_to(PACKAGE)} imports {module}, which is not below it"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [path for path in FILES if str(path.relative_to(PACKAGE)).startswith(tuple(NO_TORCH))],
+    ids=lambda path: str(path.relative_to(PACKAGE)),
+)
+def test_light_rooms_do_not_import_torch(path: Path) -> None:
+    eager = [module for module, now in imports(path) if now and module.split(".")[0] in {"torch", "torchvision"}]
+    assert not eager
+
+
+def test_one_place_samples_and_one_place_asks_for_devices() -> None:
+    texts = {path.relative_to(PACKAGE).as_posix(): path.read_text() for path in FILES}
+    assert [name for name, text in texts.items() if "F.grid_sample(" in text] == ["model/geometry.py"]
+    assert [name for name, text in texts.items() if "cuda.is_available" in text] == ["device.py"]
+
+
+def test_help_needs_neither_torch_nor_pydantic() -> None:
+    code = "import sys; from fomm_cli.commands.app import main; main(['--help']); "
+    code += "sys.exit(', '.join(m for m in ('torch', 'pydantic', 'numpy', 'av') if m in sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "animate" in done.stdout
+
+
+def test_importing_the_package_costs_nothing() -> None:
+    code = "import sys, fomm_cli; sys.exit(int('torch' in sys.modules or 'numpy' in sys.modules))"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
