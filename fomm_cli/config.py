@@ -357,6 +357,13 @@ def keys() -> tuple[str, ...]:
     return tuple(walk(Config, ""))
 
 
+def override(tree: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
+    """`tree`, nested plain values as `build` takes them, with `key.path=value` overrides written into it."""
+    for one in overrides:
+        _override(tree, one)
+    return tree
+
+
 def _override(tree: dict[str, Any], override: str) -> None:
     key, equals, text = override.partition("=")
     key = key.strip()

@@ -1,0 +1,156 @@
+"""The names that `--weights NAME` knows, and where their files come from.
+
+An address stands here only with the public page that names it, and a hash only if that page publishes one. No public
+safetensors copy of the original models is known to us: their `.pth.tar` files are fetched and converted.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from fomm_cli import files
+
+DEFAULT = "toon-128"
+ASSETS = Path(__file__).resolve().parent.parent / "assets"
+
+_UPSTREAM = "https://github.com/AliaksandrSiarohin/first-order-model"
+_DRIVE = "https://drive.google.com/open?id=1PyQJmkdCsAkOYwUyaj_l-l0as-iLDgeH"
+_RELEASES = "https://github.com/graphemecluster/first-order-model-demo/releases/download/checkpoints/"
+_RELEASES_CITED = f"{_UPSTREAM}/pull/531"  # merged upstream: the release its own demo notebook downloads from
+_AVATARIFY_CITED = "https://github.com/alievk/avatarify-python/blob/master/docs/README.md"
+_WEIGHTS_LICENCE = "MIT (the original repository's; it states none for the checkpoints by themselves)"
+
+
+@dataclass(frozen=True)
+class Source:
+    """One place to download an original checkpoint from.
+
+    address   https address, or hf://...
+    cited     the public page that names the address
+    md5       published by that page; None where nobody publishes a hash
+    note      what is special about this copy
+    """
+
+    address: str
+    cited: str
+    md5: str | None = None
+    sha256: str | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One name.
+
+    size           (height, width) in pixels
+    megabytes      of the original download, as its pages state it; None where no page does
+    home           where its makers keep it
+    sources        tried in this order by `fomm weights fetch`; empty for bundled weights
+    preset         the config that its architecture is checked against
+    """
+
+    name: str
+    domain: str
+    size: tuple[int, int]
+    weights_licence: str
+    data_licence: str
+    home: str
+    preset: str
+    megabytes: int | None = None
+    sources: tuple[Source, ...] = field(default=())
+
+    @property
+    def bundled(self) -> bool:
+        """Whether it comes with the package."""
+        return not self.sources
+
+    @property
+    def path(self) -> Path:
+        """Where its weights file is, or will be once fetched."""
+        folder = ASSETS if self.bundled else files.cache_dir() / "weights"
+        return folder / f"{self.name}.safetensors"
+
+
+def _published(
+    name: str, file: str, domain: str, data_licence: str, more: tuple[Source, ...] = (), megabytes: int | None = None
+) -> Entry:
+    release = Source(_RELEASES + file, _RELEASES_CITED)
+    return Entry(
+        name=name,
+        domain=domain,
+        size=(256, 256),
+        weights_licence=_WEIGHTS_LICENCE,
+        data_licence=data_licence,
+        home=_DRIVE,
+        preset=name,
+        megabytes=megabytes,
+        sources=(*more, release),
+    )
+
+
+_VOX = f"videos: their owners' (YouTube); VoxCeleb's own licence covers its annotations only ({_UPSTREAM}/issues/376)"
+_TAICHI = f"videos: each its owner's, as on YouTube ({_UPSTREAM}/issues/376)"
+_AVATARIFY = "8a45a24037871c045fbb8a6a8aa95ebc"
+
+_ENTRIES = (
+    Entry(
+        name="toon-128",
+        domain="cartoon faces, drawn by fomm itself",
+        size=(128, 128),
+        weights_licence="MIT",
+        data_licence="none needed: procedural (`fomm dataset synth toon`)",
+        home="bundled with fomm",
+        preset="toon-128",
+    ),
+    _published("vox-256", "vox-cpk.pth.tar", "talking heads (VoxCeleb)", _VOX),
+    _published(
+        "vox-adv-256",
+        "vox-adv-cpk.pth.tar",
+        "talking heads (VoxCeleb), adversarial stage",
+        _VOX,
+        megabytes=751,
+        more=(
+            Source(
+                "https://openavatarify.s3.amazonaws.com/weights/vox-adv-cpk.pth.tar",
+                _AVATARIFY_CITED,
+                md5=_AVATARIFY,
+                note="Avatarify's copy, trimmed to 228 MB: no discriminator",
+            ),
+            Source(
+                "https://openavatarify.s3-avatarify.com/weights/vox-adv-cpk.pth.tar",
+                _AVATARIFY_CITED,
+                md5=_AVATARIFY,
+                note="the same copy under the project's newer address",
+            ),
+            Source(
+                "hf://spaces/abhishek/first-order-motion-model/weights/vox-adv-cpk.pth.tar",
+                "https://huggingface.co/spaces/abhishek/first-order-motion-model/tree/main/weights",
+                note="751 MB, with the discriminator",
+            ),
+        ),
+    ),
+    _published("taichi-256", "taichi-cpk.pth.tar", "whole bodies (Tai-Chi-HD)", _TAICHI),
+    _published("taichi-adv-256", "taichi-adv-cpk.pth.tar", "whole bodies (Tai-Chi-HD), adversarial stage", _TAICHI),
+    _published(
+        "fashion-256",
+        "fashion.pth.tar",
+        "fashion models turning (UBC Fashion)",
+        "see https://vision.cs.ubc.ca/datasets/fashion/",
+    ),
+    _published(
+        "mgif-256",
+        "mgif-cpk.pth.tar",
+        "animated GIFs of animals (MGif)",
+        "none stated where the original repository links it",
+    ),
+    _published("nemo-256", "nemo-cpk.pth.tar", "smiling faces (UvA-NEMO)", "see https://www.uva-nemo.org/"),
+    _published(
+        "bair-256",
+        "bair-cpk.pth.tar",
+        "robot arm pushing things (BAIR)",
+        "none stated where the original repository links it",
+    ),
+)
+
+CATALOGUE: dict[str, Entry] = {entry.name: entry for entry in _ENTRIES}

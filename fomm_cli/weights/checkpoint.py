@@ -1,0 +1,144 @@
+"""Reading a published checkpoint: a torch pickle, never trusted, old or new.
+
+`.pth.tar` is a name, not a format: the file is what `torch.save` wrote, a zip since torch 1.6 and a bare pickle stream
+before. Both are read with `weights_only=True`, which allows tensors and plain containers and nothing that runs.
+"""
+
+from __future__ import annotations
+
+import pickle
+import re
+import tarfile
+import zipfile
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from fomm_cli import files
+from fomm_cli.errors import FommError
+
+PARTS = ("generator", "kp_detector", "discriminator")
+_WHAT = "the checkpoint"
+_NO_ARCHIVE = "A .pth.tar is not an archive, do not unpack it: download the file again and use it as it comes."
+_AGAIN = "Download it again and compare its size with the page it comes from."
+
+
+class Checkpoint(NamedTuple):
+    """The networks of a published checkpoint under their published names.
+
+    parts   generator, kp_detector and perhaps discriminator -> name -> tensor
+    epoch   epochs trained, None where the file does not say
+    """
+
+    parts: dict[str, dict[str, Tensor]]
+    epoch: int | None
+
+
+def is_checkpoint(path: str | Path) -> bool:
+    """Whether the file should be read as a torch checkpoint rather than as safetensors, by name or first bytes."""
+    path = Path(path)
+    if path.name.lower().endswith((".pth.tar", ".pth", ".pt", ".ckpt", ".tar", ".bin")):
+        return True
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        head = file.read(4)
+    return head == b"PK\x03\x04" or head[:2] in (b"\x80\x02", b"\x80\x03", b"\x80\x04")
+
+
+def read_checkpoint(path: str | Path) -> Checkpoint:
+    """The tensors of a published checkpoint.
+
+    Raises FommError, saying what the file is instead and what to do, for: a missing or empty file, a Git-LFS pointer, a
+    web page, an unpacked or re-packed archive, a truncated file, a pickle that wants to run code, and a
+    checkpoint of another model.
+    """
+    path = Path(path)
+    _refuse_archives(path)
+    stored = _load(path)
+    if not isinstance(stored, dict):
+        raise FommError(f"{path} holds a {type(stored).__name__}, not a dict of networks.", _expected())
+    parts = {name: _tensors(path, name, stored[name]) for name in PARTS if name in stored}
+    missing = [name for name in ("generator", "kp_detector") if name not in parts]
+    if missing:
+        found = ", ".join(str(key)[:40] for key in list(stored)[:10]) or "nothing"
+        raise FommError(f"{path} has no {' and no '.join(missing)}. It holds: {found}.", _expected())
+    epoch = stored.get("epoch")
+    return Checkpoint(parts, epoch if isinstance(epoch, int) else None)
+
+
+def _refuse_archives(path: Path) -> None:
+    if path.is_dir():
+        inside = [*path.glob("data.pkl"), *path.glob("*/data.pkl")]
+        what = "the folder that unpacking a checkpoint leaves" if inside else "a folder, not a checkpoint"
+        raise FommError(f"{path} is {what}.", _NO_ARCHIVE)
+    files.check_payload(path, _WHAT)
+    with path.open("rb") as file:
+        head = file.read(6)
+    kinds = {b"\x1f\x8b": "gzip", b"7z\xbc\xaf": "7z", b"Rar!": "rar", b"BZh": "bzip2", b"\xfd7zXZ": "xz"}
+    for magic, kind in kinds.items():
+        if head.startswith(magic):
+            raise FommError(f"{path} is a {kind} archive, not a checkpoint.", "Unpack it and use the .pth.tar inside.")
+    if head.startswith(b"PK"):
+        _refuse_repacked(path)
+    elif tarfile.is_tarfile(path):
+        raise FommError(
+            f"{path} is a real tar archive, which checkpoints are not despite their name.",
+            "If a checkpoint was packed into it, unpack it once and use the .pth.tar inside.",
+        )
+
+
+def _refuse_repacked(path: Path) -> None:
+    """torch's zip stores its records as they are, one of them NAME/data.pkl; anything else was made by an archiver."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            records = archive.infolist()
+    except (zipfile.BadZipFile, OSError, NotImplementedError) as error:
+        raise FommError(f"{path} is truncated or damaged: its end is missing.", _AGAIN) from error
+    if not any(record.filename.count("/") == 1 and record.filename.endswith("/data.pkl") for record in records):
+        inside = [record.filename for record in records if record.filename.endswith((".pth", ".pth.tar", ".pt"))]
+        hint = f"Unpack it and use {Path(inside[0]).name} inside." if inside else _NO_ARCHIVE
+        raise FommError(f"{path} is a zip archive, but not one that torch wrote.", hint)
+    if any(record.compress_type != zipfile.ZIP_STORED for record in records):
+        raise FommError(f"{path} was unpacked and packed again by an archiver.", _NO_ARCHIVE)
+
+
+def _load(path: Path) -> Any:
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        refused = re.search(r"GLOBAL\s+`?([\w.]+)", str(error))
+        if refused is None:
+            raise FommError(f"{path} is no torch checkpoint, or a damaged one.", _AGAIN) from error
+        raise FommError(
+            f"{path} was refused: beside tensors its pickle names {refused[1][:60]}, which could run code when loaded.",
+            "Use a checkpoint from a source you trust. If this one is yours, save it again with tensors, numbers, "
+            "lists and dicts only.",
+        ) from error
+    except MemoryError:
+        raise
+    except OSError as error:
+        raise files.explain_os_error(error, path, "read") from error
+    except Exception as error:  # a damaged pickle fails in every way there is: EOFError, KeyError, RuntimeError, ...
+        raise FommError(
+            f"{path} is truncated or damaged: torch cannot read it ({type(error).__name__}).", _AGAIN
+        ) from error
+
+
+def _tensors(path: Path, part: str, stored: object) -> dict[str, Tensor]:
+    if not isinstance(stored, dict) or not all(
+        isinstance(key, str) and isinstance(value, Tensor) for key, value in stored.items()
+    ):
+        raise FommError(f"{path}: {part} is not a dict of named tensors.", _expected())
+    tensors = {key: value.detach() for key, value in stored.items()}
+    if any(value.layout != torch.strided or value.is_meta or value.is_quantized for value in tensors.values()):
+        raise FommError(f"{path}: {part} holds tensors that are not plain arrays of numbers.", _expected())
+    if tensors and all(key.startswith("module.") for key in tensors):  # saved from inside DataParallel
+        tensors = {key.removeprefix("module."): value for key, value in tensors.items()}
+    return tensors
+
+
+def _expected() -> str:
+    return "A first-order-model checkpoint is a dict with generator and kp_detector, and perhaps discriminator."

@@ -1,0 +1,193 @@
+"""Published checkpoints into ours: a table of prefixes, then a strict comparison of every key and shape."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from fomm_cli import config as configs
+from fomm_cli import files
+from fomm_cli.config import Config
+from fomm_cli.errors import FommError
+from fomm_cli.version import __version__
+from fomm_cli.weights.architecture import read_architecture
+from fomm_cli.weights.checkpoint import Checkpoint, read_checkpoint
+from fomm_cli.weights.file import StateDict, save_weights
+from fomm_cli.weights.fit import compare, expected_shapes
+
+# Published prefix -> ours, the first match wins; None is dropped on purpose.
+RULES: dict[str, str | None] = {
+    "generator.dense_motion_network.down.": None,  # the anti-alias kernel: a constant of the scale, not a weight
+    "kp_detector.down.": None,  # likewise
+    "generator.dense_motion_network.": "dense_motion.",
+    "generator.": "generator.",
+    "kp_detector.": "keypoint_detector.",
+    "discriminator.": "discriminator.",
+}
+_KERNELS = {
+    "kp_detector.down.weight": "keypoint_detector",
+    "generator.dense_motion_network.down.weight": "dense_motion",
+}
+_COUNTER = ".num_batches_tracked"
+
+
+class Converted(NamedTuple):
+    """A published checkpoint in our names.
+
+    state     every tensor, the discriminator's under `discriminator.`
+    config    what it was built with
+    assumed   dotted key -> value that the file does not tell; empty when a config was given
+    dropped   published keys left out on purpose
+    filled    how many missing batch counters were set to 0
+    epoch     epochs trained, where the file says
+    """
+
+    state: StateDict
+    config: Config
+    assumed: dict[str, Any]
+    dropped: list[str]
+    filled: int
+    epoch: int | None
+
+    @property
+    def model(self) -> StateDict:
+        """The state of a FirstOrderModel."""
+        return {name: value for name, value in self.state.items() if not name.startswith("discriminator.")}
+
+    @property
+    def discriminator(self) -> StateDict | None:
+        """The discriminator's state without its prefix, None when there is none."""
+        prefix = "discriminator."
+        return {n.removeprefix(prefix): v for n, v in self.state.items() if n.startswith(prefix)} or None
+
+
+def convert(
+    source: str | Path,
+    target: str | Path,
+    config: str | Path | None = None,
+    overrides: list[str] | None = None,
+    dtype: torch.dtype | None = None,
+    provenance: dict[str, Any] | None = None,
+    force: bool = False,
+) -> Converted:
+    """Convert a published `.pth.tar` and write it as one weights file; see `read_published`.
+
+    dtype        as in `save_weights`
+    provenance   added to what is known: the source's name and sha256, its epoch, the assumed values
+    """
+    files.check_free(target, force)  # before reading hundreds of megabytes
+    converted = read_published(source, config, overrides)
+    name = _name(config, target)
+    converted = converted._replace(config=converted.config.model_copy(update={"name": name}))
+    origin = {
+        "converted_from": Path(source).name,
+        "converted_sha256": files.sha256(source),
+        "converted_by": f"fomm {__version__}",
+        "epoch": converted.epoch,
+        "assumed": converted.assumed,
+        **(provenance or {}),
+    }
+    save_weights(target, converted.model, converted.config, dtype, converted.discriminator, origin, force)
+    return converted
+
+
+def read_published(
+    source: str | Path, config: str | Path | None = None, overrides: list[str] | None = None
+) -> Converted:
+    """A published checkpoint in our names, every key accounted for.
+
+    config      a preset, our YAML or an upstream one; None reads the architecture off the shapes
+    overrides   `key.path=value`, applied on top of either
+    Raises FommError: see `read_checkpoint`; and for keys or shapes that the architecture does not have, or lacks.
+    """
+    checkpoint = read_checkpoint(source)
+    state, dropped = rename(checkpoint)
+    shapes = {name: tuple(value.shape) for name, value in state.items()}
+    kernels = _kernels(checkpoint)
+    assumed: dict[str, Any] = {}
+    if config is not None:
+        built = configs.load(config, overrides)
+        _compare_scales(built, kernels, str(source))
+    else:
+        read = read_architecture(shapes, kernels)
+        tree, assumed = read.tree, dict(read.assumed)
+        tree["name"] = Path(source).name.split(".")[0]
+        tree["description"] = f"Converted from {Path(source).name}; architecture read off its shapes."
+        for override in overrides or []:
+            assumed.pop(override.partition("=")[0].strip(), None)
+        built = configs.build(configs.override(tree, overrides or []), str(source))
+    expected = expected_shapes(built, any(name.startswith("discriminator.") for name in state))
+    filled = _fill_counters(state, expected)
+    broken = [key for key, value in state.items() if not torch.isfinite(value).all()]
+    if broken:
+        raise FommError(
+            f"{source}: {len(broken)} tensors hold NaN or infinity, such as {broken[0]}.", "Use another one."
+        )
+    compare(expected, {name: tuple(value.shape) for name, value in state.items()}, str(source), _hint(config))
+    return Converted(state, built, assumed, dropped, filled, checkpoint.epoch)
+
+
+def rename(checkpoint: Checkpoint) -> tuple[StateDict, list[str]]:
+    """(our name -> tensor, dropped published keys). Floating-point tensors become float32, unless they are float64."""
+    state: StateDict = {}
+    dropped = []
+    for part, tensors in checkpoint.parts.items():
+        for key, value in tensors.items():
+            name = f"{part}.{key}"
+            prefix = next(prefix for prefix in RULES if name.startswith(prefix))
+            ours = RULES[prefix]
+            if ours is None:
+                dropped.append(name)
+            else:
+                state[ours + name.removeprefix(prefix)] = (
+                    value.float() if value.dtype in (torch.float16, torch.bfloat16) else value
+                )
+    return state, dropped
+
+
+def _fill_counters(state: StateDict, expected: dict[str, tuple[int, ...]]) -> int:
+    """Older torch stored no `num_batches_tracked`; it plays no part at the momentum used, so 0 will do."""
+    missing = [name for name in expected if name.endswith(_COUNTER) and name not in state]
+    for name in missing:
+        state[name] = torch.zeros((), dtype=torch.int64)
+    return len(missing)
+
+
+def _kernels(checkpoint: Checkpoint) -> dict[str, int]:
+    """The sides of the stored anti-alias kernels."""
+    sides = {}
+    for published, ours in _KERNELS.items():
+        part, _, key = published.partition(".")
+        kernel: Tensor | None = checkpoint.parts[part].get(key)
+        if kernel is not None and kernel.ndim == 4:
+            sides[ours] = int(kernel.shape[-1])
+    return sides
+
+
+def _compare_scales(config: Config, kernels: dict[str, int], where: str) -> None:
+    """The one thing a kernel tells about a given config: its scale."""
+    for part, key in (("keypoint_detector", "detector"), ("dense_motion", "dense_motion")):
+        scale = getattr(config.model, key).scale_factor
+        side = 2 * round(4 * (1 / scale - 1) / 2) + 1
+        if part in kernels and kernels[part] != side:
+            raise FommError(
+                f"{where}: model.{key}.scale_factor is {scale:g} in the config, but the checkpoint's anti-alias kernel "
+                f"is {kernels[part]} wide, not {side}.",
+                "Convert without --config to read the scale from the checkpoint.",
+            )
+
+
+def _hint(config: str | Path | None) -> str:
+    if config is not None:
+        return "Convert without --config to read the architecture from the checkpoint itself."
+    return "Checkpoints of other models and with added layers cannot be converted."
+
+
+def _name(config: str | Path | None, target: str | Path) -> str:
+    """The name stored in the file: the preset's, else the output's."""
+    if config is not None and str(config) in configs.presets():
+        return str(config)
+    return Path(target).name.split(".")[0]

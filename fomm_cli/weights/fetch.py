@@ -1,0 +1,135 @@
+"""Getting weights onto this machine: from the Hub as they are, published checkpoints converted on arrival."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+from fomm_cli import files
+from fomm_cli.errors import FommError, nearest
+from fomm_cli.weights import hub
+from fomm_cli.weights.catalogue import CATALOGUE, Entry, Source
+
+_TRUE = {"1", "ON", "YES", "TRUE"}
+
+
+class Fetched(NamedTuple):
+    """A weights file that is here now.
+
+    path      the file
+    source    the address it was downloaded from; None when it was here already
+    note      what to know about its origin, such as that nobody publishes its hash
+    failed    addresses that were tried before, each with its reason
+    """
+
+    path: Path
+    source: str | None
+    note: str
+    failed: list[str]
+
+
+def fetch(name: str, progress: files.Progress | None = None, force: bool = False) -> Fetched:
+    """Bring a catalogue name or an hf:// address to this machine.
+
+    A catalogue name is downloaded from its sources in turn until one arrives whole, is checked (the published hash
+    where there is one; every key and shape against the preset of that name, always) and stored converted in
+    `cache_dir()/weights`. An hf:// file stays in the Hub client's cache; a `.pth.tar` there is converted next to ours.
+    force   fetch again what is here already
+    """
+    if name.startswith(hub.SCHEME):
+        return _from_hub(name, force)
+    if name not in CATALOGUE:
+        raise FommError(f"There are no weights called {name!r}.", nearest(name, list(CATALOGUE)))
+    entry = CATALOGUE[name]
+    if entry.bundled:
+        return Fetched(entry.path, None, "bundled with fomm", [])
+    if entry.path.is_file() and not force:
+        return Fetched(entry.path, None, "here already", [])
+    failed = []
+    for source in entry.sources:
+        try:
+            note = _from_source(entry, source, progress)
+        except FommError as error:
+            failed.append(f"{source.address}: {error.what}")
+        else:
+            return Fetched(entry.path, source.address, note, failed)
+    raise FommError(
+        f"{name} could not be fetched. " + " ".join(failed),
+        f"Download it by hand from {entry.home}, then: fomm weights convert FILE.pth.tar --config {entry.preset} "
+        f"-o {name}.safetensors",
+    )
+
+
+def _from_hub(address: str, force: bool) -> Fetched:
+    from fomm_cli.weights.checkpoint import is_checkpoint
+    from fomm_cli.weights.convert import convert
+
+    path = hub.download(address)
+    if not is_checkpoint(path):
+        return Fetched(path, address, "in the Hub client's cache", [])
+    target = files.cache_dir() / "weights" / f"{_short(address)}-{path.name.split('.')[0]}.safetensors"
+    if target.is_file() and not force:
+        return Fetched(target, None, "here already", [])
+    done = convert(path, target, provenance={"source": address}, force=True)
+    told = ", ".join(f"{key}={value}" for key, value in done.assumed.items())
+    return Fetched(target, address, f"converted; assumed {told}", [])
+
+
+def _from_source(entry: Entry, source: Source, progress: files.Progress | None) -> str:
+    """Download, check and convert one source; returns what to know about its origin."""
+    from fomm_cli.weights.convert import convert
+
+    if source.address.startswith(hub.SCHEME):
+        original, ours = hub.download(source.address), False
+    else:
+        if os.environ.get("HF_HUB_OFFLINE", "").upper() in _TRUE:
+            raise FommError("HF_HUB_OFFLINE forbids the download.")
+        original = files.cache_dir() / "downloads" / f"{_short(source.address)}-{entry.name}.pth.tar"
+        files.fetch(source.address, original, source.sha256, progress)
+        ours = True
+    try:
+        note = _check_hash(original, source)
+        convert(
+            original,
+            entry.path,
+            entry.preset,
+            provenance={"source": source.address, "cited_by": source.cited, "note": source.note},
+            force=True,
+        )
+    except FommError:
+        if ours:
+            original.unlink(
+                missing_ok=True
+            )  # else the next attempt would take the same bad file for a finished download
+        raise
+    if ours:
+        original.unlink(missing_ok=True)
+    return "; ".join(part for part in (source.note, note) if part)
+
+
+def _check_hash(path: Path, source: Source) -> str:
+    found = files.sha256(path)
+    if source.sha256 is not None:
+        if found != source.sha256:
+            raise FommError(f"its sha256 is {found}, not {source.sha256}.")
+        return "sha256 as published"
+    if source.md5 is not None:
+        digest = _md5(path)
+        if digest != source.md5:
+            raise FommError(f"its md5 is {digest}, not {source.md5} as {source.cited} says.")
+        return f"md5 as published by {source.cited}"
+    return f"nobody publishes a hash of the original file; what arrived has sha256 {found}"
+
+
+def _md5(path: Path) -> str:
+    digest = hashlib.md5(usedforsecurity=False)
+    with path.open("rb") as file:
+        while block := file.read(files.CHUNK):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _short(address: str) -> str:
+    return hashlib.sha256(address.encode()).hexdigest()[:8]

@@ -1,0 +1,154 @@
+"""What a weights file says of itself, read without torch and without trusting it.
+
+A weights file is one `.safetensors` whose metadata holds text under four keys:
+
+    fomm.format       version of this layout, "1"
+    fomm.version      the fomm that wrote it
+    fomm.config       the whole Config as JSON: architecture, frame size, training
+    fomm.provenance   a JSON object: where the numbers come from
+
+Tensors are named after the modules: `keypoint_detector.`, `dense_motion.`, `generator.`, and perhaps `discriminator.`.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fomm_cli import config as configs
+from fomm_cli import files
+from fomm_cli.config import Config
+from fomm_cli.errors import FommError
+
+FORMAT = 1
+PARTS = ("keypoint_detector", "dense_motion", "generator", "discriminator")
+WHAT = "the weights file"
+_BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8}
+_AGAIN = "Fetch or convert the file again; `fomm weights list` shows where weights come from."
+
+
+@dataclass(frozen=True)
+class Header:
+    """One weights file, without its numbers.
+
+    tensors      name -> (dtype as safetensors spells it, shape)
+    provenance   free-form JSON object; empty when the writer gave none
+    """
+
+    path: Path
+    config: Config
+    provenance: dict[str, Any]
+    written_by: str
+    tensors: dict[str, tuple[str, tuple[int, ...]]]
+
+    @property
+    def parts(self) -> list[str]:
+        """The networks inside, in the order of PARTS."""
+        return [part for part in PARTS if any(name.startswith(part + ".") for name in self.tensors)]
+
+    def parameters(self, part: str | None = None) -> int:
+        """Numbers stored for one network (or all), running statistics included, counters not."""
+        wanted = self.tensors if part is None else {n: t for n, t in self.tensors.items() if n.startswith(part + ".")}
+        return sum(math.prod(shape) for dtype, shape in wanted.values() if dtype != "I64")
+
+    def dtypes(self) -> dict[str, int]:
+        """Numbers stored in each floating-point format, the most frequent first."""
+        counts: dict[str, int] = {}
+        for dtype, shape in self.tensors.values():
+            if dtype != "I64":
+                counts[dtype] = counts.get(dtype, 0) + math.prod(shape)
+        return dict(sorted(counts.items(), key=lambda item: -item[1]))
+
+
+def read_header(path: str | Path) -> Header:
+    """The header of a weights file.
+
+    Raises FommError for what is no weights file (missing, a folder, LFS pointer, web page, truncated, a pickle,
+    somebody else's safetensors) and for a config that is unknown to this version or does not go with the tensors.
+    """
+    path = check_kind(path)
+    metadata, tensors = _safetensors(path)
+    if "fomm.config" not in metadata:
+        raise FommError(
+            f"{path} is a safetensors file, but not one of fomm's: it carries no config.",
+            "Use a file written by `fomm train` or `fomm weights convert`.",
+        )
+    if (version := metadata.get("fomm.format", "")) != str(FORMAT):
+        raise FommError(
+            f"{path} is written in layout {version[:20]!r} of weights files; this fomm reads layout {FORMAT}.",
+            "Upgrade fomm: pip install --upgrade fomm-cli.",
+        )
+    config = configs.build(_json(path, metadata, "fomm.config"), str(path))
+    for name, (dtype, _) in tensors.items():
+        if dtype not in _BYTES or not name.startswith(tuple(part + "." for part in PARTS)):
+            raise FommError(f"{path} holds something that is no weight of a model: {name[:80]!r} ({dtype}).", _AGAIN)
+    _sane(path, config, len(tensors))
+    provenance = _json(path, metadata, "fomm.provenance") if "fomm.provenance" in metadata else {}
+    return Header(path, config, provenance, metadata.get("fomm.version", "unknown"), tensors)
+
+
+def check_kind(path: str | Path) -> Path:
+    """`path` if it looks like a weights file at all; FommError with what it is instead and what to do."""
+    path = Path(path)
+    if path.is_dir():
+        raise FommError(
+            f"{path} is a folder, not {WHAT}.",
+            "Pass the .safetensors file itself. An exported model's folder is for the commands that run exports.",
+        )
+    files.check_payload(path, WHAT)
+    with path.open("rb") as file:
+        head = file.read(9)
+    if (
+        head[:4] == b"PK\x03\x04"
+        or head[:2] in (b"\x80\x02", b"\x80\x03", b"\x80\x04")
+        or path.name.endswith(".pth.tar")
+    ):
+        raise FommError(
+            f"{path} is a torch checkpoint (a pickle), not a .safetensors weights file.",
+            f"Convert it once: fomm weights convert {path} -o {path.name.split('.')[0]}.safetensors",
+        )
+    return path
+
+
+def _safetensors(path: Path) -> tuple[dict[str, str], dict[str, tuple[str, tuple[int, ...]]]]:
+    """(metadata, tensors) as the safetensors library reads them; it refuses huge headers and overlapping data."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(str(path), framework="np") as file:
+            metadata = dict(file.metadata() or {})
+            slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118  (no mapping)
+            tensors = {name: (str(one.get_dtype()), tuple(one.get_shape())) for name, one in slices.items()}
+    except SafetensorError as error:
+        reason = str(error).removeprefix("Error while deserializing header: ").rstrip(".")
+        raise FommError(
+            f"{path} is no readable safetensors file: truncated, damaged or of another kind ({reason}).", _AGAIN
+        ) from error
+    except OSError as error:
+        raise files.explain_os_error(error, path, "read") from error
+    return metadata, tensors
+
+
+def _json(path: Path, metadata: dict[str, str], key: str) -> dict[str, Any]:
+    try:
+        value = json.loads(metadata[key])
+    except (ValueError, RecursionError) as error:
+        raise FommError(f"{path}: its metadata {key} is not JSON.", _AGAIN) from error
+    if not isinstance(value, dict):
+        raise FommError(f"{path}: its metadata {key} is not a JSON object.", _AGAIN)
+    return value
+
+
+def _sane(path: Path, config: Config, tensors: int) -> None:
+    """Refuse a config that would build something out of proportion before its shapes can be compared."""
+    model = config.model
+    blocks = model.detector.num_blocks + model.dense_motion.num_blocks
+    blocks += model.generator.num_down_blocks + model.generator.num_bottleneck_blocks
+    scales = [model.detector.scale_factor, model.dense_motion.scale_factor, *model.discriminator.scales]
+    widths = [model.num_kp, *(part.block_expansion for part in (model.detector, model.dense_motion, model.generator))]
+    widths += [model.detector.pad, model.discriminator.block_expansion, model.discriminator.num_blocks]
+    if blocks > tensors or min(scales, default=1.0) < 1 / 64 or len(scales) > 64 or max(widths) > 1 << 16:
+        raise FommError(f"{path}: its config does not describe the tensors beside it.", _AGAIN)
