@@ -1,0 +1,78 @@
+"""The one place where "auto" becomes a device."""
+
+from __future__ import annotations
+
+import platform
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fomm_cli.errors import FommError, nearest
+
+if TYPE_CHECKING:
+    import torch
+
+KINDS = ["auto", "cpu", "cuda", "mps"]
+
+
+def resolve(name: str = "auto") -> torch.device:
+    """`auto` (cuda, else mps, else cpu), `cpu`, `mps`, `cuda` or `cuda:N`, as a device that is really there."""
+    import torch
+
+    kind, _, index = name.lower().partition(":")
+    if kind not in KINDS or (index and (kind != "cuda" or not index.isdigit())):
+        raise FommError(f"There is no device {name!r}.", nearest(name, [*KINDS, "cuda:1"]))
+    if kind == "auto":
+        kind = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    if kind == "cuda":
+        if not torch.cuda.is_available():
+            raise FommError(f"Device {name!r} was asked for, but torch finds no CUDA GPU.", _why_no_gpu() or "Use cpu.")
+        count = torch.cuda.device_count()
+        if int(index or 0) >= count:
+            raise FommError(f"There is no device {name!r}: torch sees {count} GPU.", f"Use cuda:0 to cuda:{count - 1}.")
+        return torch.device("cuda", int(index or 0))
+    if kind == "mps" and not torch.backends.mps.is_available():
+        raise FommError("Device 'mps' was asked for, but this is no Apple GPU torch can use.", "Use --device cpu.")
+    return torch.device(kind)
+
+
+def describe(device: torch.device) -> str:
+    """One line for people, such as "cuda:0 (NVIDIA H200, 140 GiB)" or "cpu (2 threads, x86_64)"."""
+    import torch
+
+    if device.type == "cuda":
+        properties = torch.cuda.get_device_properties(device)
+        return f"cuda:{device.index or 0} ({properties.name}, {properties.total_memory / 2**30:.0f} GiB)"
+    if device.type == "mps":
+        return f"mps (Apple GPU, {platform.machine()})"
+    threads = torch.get_num_threads()
+    return f"cpu ({threads} thread{'s' if threads != 1 else ''}, {platform.machine()})"
+
+
+def warning(device: torch.device) -> str | None:
+    """A sentence for when the processor does the work although the machine has a GPU that torch cannot use."""
+    if device.type != "cpu":
+        return None
+    reason = _why_no_gpu()
+    return f"This machine has an NVIDIA GPU, but the CPU does the work. {reason}" if reason else None
+
+
+def gpu_hardware() -> bool:
+    """Whether the system shows an NVIDIA GPU, whatever torch thinks of it."""
+    if any(Path("/dev").glob("nvidia[0-9]*")) or Path("/proc/driver/nvidia/version").exists():
+        return True
+    return platform.system() == "Windows" and shutil.which("nvidia-smi") is not None
+
+
+def _why_no_gpu() -> str | None:
+    """Why torch cannot use the GPU of this machine and what to do; None when all is well or there is none."""
+    import torch
+
+    if torch.cuda.is_available() or not gpu_hardware():
+        return None
+    if torch.version.cuda is None:
+        return "This torch was built without CUDA: install a CUDA build (https://pytorch.org/get-started/locally)."
+    return (
+        f"This torch was built for CUDA {torch.version.cuda} and cannot use the driver: update the NVIDIA driver, or "
+        "install a torch built for an older CUDA (https://pytorch.org/get-started/previous-versions)."
+    )
