@@ -11,6 +11,8 @@ import sys
 import typer
 
 from fomm_cli.commands.config import config_app
+from fomm_cli.commands.train import train
+from fomm_cli.commands.weights import weights_app
 from fomm_cli.errors import FommError
 from fomm_cli.version import __version__
 
@@ -38,7 +40,9 @@ def _root(
 
 
 # The verbs, in the order `fomm --help` shows them.
+app.add_typer(weights_app, name="weights")
 app.add_typer(config_app, name="config")
+app.command()(train)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -15,7 +15,9 @@ DEFAULT = "toon-128"
 ASSETS = Path(__file__).resolve().parent.parent / "assets"
 
 _UPSTREAM = "https://github.com/AliaksandrSiarohin/first-order-model"
+# The two folders that the README of the original repository links.
 _DRIVE = "https://drive.google.com/open?id=1PyQJmkdCsAkOYwUyaj_l-l0as-iLDgeH"
+_YANDEX = "https://yadi.sk/d/lEw8uRm140L_eQ"
 _RELEASES = "https://github.com/graphemecluster/first-order-model-demo/releases/download/checkpoints/"
 _RELEASES_CITED = f"{_UPSTREAM}/pull/531"  # merged upstream: the release its own demo notebook downloads from
 _AVATARIFY_CITED = "https://github.com/alievk/avatarify-python/blob/master/docs/README.md"
@@ -44,8 +46,9 @@ class Entry:
     """One name.
 
     size           (height, width) in pixels
-    megabytes      of the original download, as its pages state it; None where no page does
-    home           where its makers keep it
+    megabytes      of the weights file, in millions of bytes, about
+    home           the page of its makers
+    by_hand        folders to download the original from in a browser; empty for bundled weights
     sources        tried in this order by `fomm weights fetch`; empty for bundled weights
     preset         the config that its architecture is checked against
     """
@@ -57,7 +60,8 @@ class Entry:
     data_licence: str
     home: str
     preset: str
-    megabytes: int | None = None
+    megabytes: int
+    by_hand: str = ""
     sources: tuple[Source, ...] = field(default=())
 
     @property
@@ -72,9 +76,7 @@ class Entry:
         return folder / f"{self.name}.safetensors"
 
 
-def _published(
-    name: str, file: str, domain: str, data_licence: str, more: tuple[Source, ...] = (), megabytes: int | None = None
-) -> Entry:
+def _published(name: str, file: str, domain: str, data_licence: str, more: tuple[Source, ...] = ()) -> Entry:
     release = Source(_RELEASES + file, _RELEASES_CITED)
     return Entry(
         name=name,
@@ -82,9 +84,10 @@ def _published(
         size=(256, 256),
         weights_licence=_WEIGHTS_LICENCE,
         data_licence=data_licence,
-        home=_DRIVE,
+        home=_UPSTREAM,
+        by_hand=f"{_DRIVE} or {_YANDEX}",
         preset=name,
-        megabytes=megabytes,
+        megabytes=250,
         sources=(*more, release),
     )
 
@@ -102,6 +105,7 @@ _ENTRIES = (
         data_licence="none needed: procedural (`fomm dataset synth toon`)",
         home="bundled with fomm",
         preset="toon-128",
+        megabytes=9,
     ),
     _published("vox-256", "vox-cpk.pth.tar", "talking heads (VoxCeleb)", _VOX),
     _published(
@@ -109,7 +113,6 @@ _ENTRIES = (
         "vox-adv-cpk.pth.tar",
         "talking heads (VoxCeleb), adversarial stage",
         _VOX,
-        megabytes=751,
         more=(
             Source(
                 "https://openavatarify.s3.amazonaws.com/weights/vox-adv-cpk.pth.tar",

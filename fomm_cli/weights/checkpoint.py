@@ -36,18 +36,6 @@ class Checkpoint(NamedTuple):
     epoch: int | None
 
 
-def is_checkpoint(path: str | Path) -> bool:
-    """Whether the file should be read as a torch checkpoint rather than as safetensors, by name or first bytes."""
-    path = Path(path)
-    if path.name.lower().endswith((".pth.tar", ".pth", ".pt", ".ckpt", ".tar", ".bin")):
-        return True
-    if not path.is_file():
-        return False
-    with path.open("rb") as file:
-        head = file.read(4)
-    return head == b"PK\x03\x04" or head[:2] in (b"\x80\x02", b"\x80\x03", b"\x80\x04")
-
-
 def read_checkpoint(path: str | Path) -> Checkpoint:
     """The tensors of a published checkpoint.
 

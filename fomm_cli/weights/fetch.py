@@ -11,6 +11,7 @@ from fomm_cli import files
 from fomm_cli.errors import FommError, nearest
 from fomm_cli.weights import hub
 from fomm_cli.weights.catalogue import CATALOGUE, Entry, Source
+from fomm_cli.weights.header import looks_like_checkpoint
 
 _TRUE = {"1", "ON", "YES", "TRUE"}
 
@@ -57,17 +58,16 @@ def fetch(name: str, progress: files.Progress | None = None, force: bool = False
             return Fetched(entry.path, source.address, note, failed)
     raise FommError(
         f"{name} could not be fetched. " + " ".join(failed),
-        f"Download it by hand from {entry.home}, then: fomm weights convert FILE.pth.tar --config {entry.preset} "
+        f"Download it by hand from {entry.by_hand}, then: fomm weights convert FILE.pth.tar --config {entry.preset} "
         f"-o {name}.safetensors",
     )
 
 
 def _from_hub(address: str, force: bool) -> Fetched:
-    from fomm_cli.weights.checkpoint import is_checkpoint
     from fomm_cli.weights.convert import convert
 
     path = hub.download(address)
-    if not is_checkpoint(path):
+    if not looks_like_checkpoint(path):
         return Fetched(path, address, "in the Hub client's cache", [])
     target = files.cache_dir() / "weights" / f"{_short(address)}-{path.name.split('.')[0]}.safetensors"
     if target.is_file() and not force:

@@ -99,18 +99,26 @@ def check_kind(path: str | Path) -> Path:
             "Pass the .safetensors file itself. An exported model's folder is for the commands that run exports.",
         )
     files.check_payload(path, WHAT)
-    with path.open("rb") as file:
-        head = file.read(9)
-    if (
-        head[:4] == b"PK\x03\x04"
-        or head[:2] in (b"\x80\x02", b"\x80\x03", b"\x80\x04")
-        or path.name.endswith(".pth.tar")
-    ):
+    if looks_like_checkpoint(path):
         raise FommError(
             f"{path} is a torch checkpoint (a pickle), not a .safetensors weights file.",
             f"Convert it once: fomm weights convert {path} -o {path.name.split('.')[0]}.safetensors",
         )
     return path
+
+
+def looks_like_checkpoint(path: str | Path) -> bool:
+    """Whether to read the file as a torch checkpoint rather than as safetensors, by its name or first bytes."""
+    path = Path(path)
+    if path.name.lower().endswith((".pth.tar", ".pth", ".pt", ".ckpt", ".tar")):
+        return True
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        head = file.read(9)
+    if head[8:] == b"{":  # a safetensors header; the eight bytes before it are its length and may look like anything
+        return False
+    return head[:4] == b"PK\x03\x04" or head[:2] in (b"\x80\x02", b"\x80\x03", b"\x80\x04")
 
 
 def _safetensors(path: Path) -> tuple[dict[str, str], dict[str, tuple[str, tuple[int, ...]]]]:

@@ -1,6 +1,6 @@
 """Files on the Hugging Face Hub, through its own client: its cache, HF_ENDPOINT, HF_HUB_OFFLINE, HF_TOKEN.
 
-An address is `hf://owner/repo[/path/to/file][@revision]`; `hf://spaces/...` and `hf://datasets/...` are the other kinds.
+An address is `hf://owner/repo[/path/to/file][@revision]`; `hf://spaces/...` and `hf://datasets/...` exist too.
 """
 
 from __future__ import annotations

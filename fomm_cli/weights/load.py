@@ -9,11 +9,10 @@ from fomm_cli import device as devices
 from fomm_cli.config import Config
 from fomm_cli.model.network import FirstOrderModel
 from fomm_cli.weights.catalogue import DEFAULT
-from fomm_cli.weights.checkpoint import is_checkpoint
 from fomm_cli.weights.convert import read_published
 from fomm_cli.weights.file import StateDict, Weights, read_weights
 from fomm_cli.weights.fit import build_model, compare, expected_shapes
-from fomm_cli.weights.header import read_header
+from fomm_cli.weights.header import looks_like_checkpoint, read_header
 from fomm_cli.weights.names import resolve
 
 
@@ -62,7 +61,7 @@ def init_from(name_or_path: str | Path) -> Initial:
     name_or_path   as in `load_model`, or a published `.pth.tar`, whose architecture is read off its shapes
     """
     path = resolve(name_or_path)
-    if is_checkpoint(path):
+    if looks_like_checkpoint(path):
         published = read_published(path)
         return Initial(published.config, published.model, published.discriminator, published.assumed, path)
     weights = _checked(path)

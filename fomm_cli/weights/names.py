@@ -16,7 +16,7 @@ def resolve(name_or_path: str | Path) -> Path:
     """The file behind a bundled name, a path, an hf:// address or a catalogue name.
 
     Names stand before files of the same name: write ./toon-128 for the file. Only hf:// reaches for the network, where
-    its cache does not hold the file; a published checkpoint is a pickle and must be fetched, and so converted, on purpose.
+    its cache does not hold the file; a published checkpoint is a pickle and must be fetched (and so converted) first.
     Raises FommError: unknown name (the nearest one is suggested), a name not fetched yet, a missing file.
     """
     name = str(name_or_path)
@@ -46,10 +46,9 @@ def _known(entry: Entry) -> Path:
             f"The bundled weights {entry.name} are missing from this installation.",
             "Install fomm again: pip install --force-reinstall fomm-cli.",
         )
-    size = f" (a download of {entry.megabytes} MB at most)" if entry.megabytes else ""
     raise FommError(
         f"{entry.name} is not on this machine yet.",
-        f"`fomm weights fetch {entry.name}` downloads and converts it{size}; `fomm weights list` tells its licence.",
+        f"`fomm weights fetch {entry.name}` downloads and converts it; `fomm weights list` tells its licence.",
     )
 
 
