@@ -9,9 +9,10 @@ flow    for every output pixel the point of the source to look at, in the units 
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from torch import Tensor
+if TYPE_CHECKING:  # an exported model animates with numpy arrays in the same tuples, without torch
+    from torch import Tensor
 
 
 class Keypoints(NamedTuple):
