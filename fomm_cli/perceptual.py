@@ -121,6 +121,13 @@ def build(kind: str) -> Vgg19 | Compact:
     return Vgg19() if kind == "vgg19" else Compact()
 
 
+def obtain(kind: str, path: str | Path | None) -> Vgg19 | Compact:
+    """The frozen network, from a file if one is given."""
+    if path is None:
+        raise FommError(f"No file for the {kind} perceptual network.", "Give it with --perceptual-weights.")
+    return load(kind, path)
+
+
 def load(kind: str, path: str | Path) -> Vgg19 | Compact:
     """The network filled from a file (.safetensors, or a torch checkpoint of plain tensors), frozen, in eval mode.
 

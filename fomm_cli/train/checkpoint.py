@@ -1,0 +1,113 @@
+"""Checkpoints: one file that holds everything, written whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import random
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import yaml
+
+from fomm_cli.config import Config
+from fomm_cli.errors import FommError
+from fomm_cli.files import atomic_path
+from fomm_cli.train.state import State
+
+FORMAT = 1
+
+
+def save(state: State, path: Path) -> None:
+    """Write the state, the random generators of all libraries and the config.
+
+    The bytes reach the disk before the file takes its name: a power cut leaves the old checkpoint or the new one.
+    """
+    content = {
+        "format": FORMAT,
+        "config": state.config.to_yaml(),
+        "state": state.state_dict(),
+        "random": random_state(),
+    }
+    with atomic_path(path, force=True) as temporary:
+        with temporary.open("wb") as file:
+            try:
+                torch.save(content, file)
+            except RuntimeError as error:  # torch's zip writer hides the operating system's reason
+                raise OSError(_reason(temporary, error), f"{error}", str(temporary)) from error
+            file.flush()
+            os.fsync(file.fileno())
+
+
+def load(state: State, path: Path) -> None:
+    """Put a checkpoint into a state of the same config.
+
+    Raises FommError: no checkpoint, a broken one, or one of another config, naming the keys.
+    """
+    content = read(path)
+    differing = differences(yaml.safe_load(content["config"]), yaml.safe_load(state.config.to_yaml()))
+    if differing:
+        raise FommError(
+            f"The run's config.yaml differs from its checkpoint in {', '.join(differing)}.",
+            "Undo the change, or start a new run from these weights with `fomm train --init`.",
+        )
+    state.load_state_dict(content["state"])
+    set_random_state(content["random"])
+
+
+def tidy(folder: Path) -> None:
+    """Remove what a process that was killed while saving left behind."""
+    for path in folder.glob(".*.part.pt"):
+        path.unlink(missing_ok=True)
+
+
+def read(path: Path) -> dict[str, Any]:
+    """A checkpoint's content, on the CPU."""
+    if not path.is_file():
+        raise FommError(f"There is no checkpoint at {path}.", "The run was stopped before its first one: start it anew.")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises many kinds for a broken or unsafe file
+        raise FommError(f"{path} is not a readable checkpoint: {str(error).splitlines()[0]}") from error
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise FommError(f"{path} is not a checkpoint of this version of fomm.")
+    return content
+
+
+def differences(one: Any, other: Any, prefix: str = "") -> list[str]:
+    """Dotted keys whose values differ between two nested mappings."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        found = []
+        for key in dict.fromkeys([*one, *other]):
+            found += differences(one.get(key), other.get(key), f"{prefix}.{key}" if prefix else str(key))
+        return found
+    return [] if one == other else [prefix]
+
+
+def random_state() -> dict[str, Any]:
+    """The generators of Python, numpy and torch, as tensors and plain values."""
+    kind, keys, position, has_gauss, gauss = np.random.get_state(legacy=True)  # type: ignore[misc]
+    return {
+        "python": random.getstate(),
+        "numpy": (kind, torch.from_numpy(keys.astype(np.int64)), int(position), int(has_gauss), float(gauss)),
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+    }
+
+
+def set_random_state(saved: dict[str, Any]) -> None:
+    """Undo what was drawn since `random_state`."""
+    version, words, gauss = saved["python"]
+    random.setstate((version, tuple(words), gauss))
+    kind, keys, position, has_gauss, cached = saved["numpy"]
+    np.random.set_state((kind, keys.numpy().astype(np.uint32), position, has_gauss, cached))
+    torch.set_rng_state(saved["torch"])
+    if torch.cuda.is_available() and len(saved["cuda"]) == torch.cuda.device_count():
+        torch.cuda.set_rng_state_all(saved["cuda"])
+
+
+def _reason(path: Path, error: BaseException) -> int:
+    import errno
+
+    return errno.ENOSPC

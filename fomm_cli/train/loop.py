@@ -1,0 +1,258 @@
+"""The training loop, from the first batch to the finished weights."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from rich.console import Console
+from torch.utils.data import DataLoader
+
+from fomm_cli import perceptual
+from fomm_cli.config import Config
+from fomm_cli.data.pairs import Batch, PairDataset, collate, to_float
+from fomm_cli.data.sampler import PairSampler
+from fomm_cli.data.split import Split, find_split
+from fomm_cli.device import describe, resolve
+from fomm_cli.errors import FommError
+from fomm_cli.model.geometry import SmoothTransform
+from fomm_cli.train import checkpoint
+from fomm_cli.train.distributed import World
+from fomm_cli.train.logs import Log, truncate
+from fomm_cli.train.run import Options, Run
+from fomm_cli.train.state import Part, State
+from fomm_cli.train.step import draw_transform
+from fomm_cli.train.validate import finish, validate
+
+
+def train(
+    run: Run,
+    config: Config,
+    options: Options,
+    world: World | None = None,
+    resume: bool = False,
+    console: Console | None = None,
+    steps: int | None = None,
+) -> State:
+    """Train, or go on training, in a run folder.
+
+    resume   go on from the run's last checkpoint
+    steps    stop after this many steps in all, as if interrupted there
+    Raises KeyboardInterrupt or SystemExit(143) after saving, when told to stop by SIGINT or SIGTERM.
+    """
+    world = world or World()
+    device = resolve(options.device)
+    split = find_split(options.data, options.seed)
+    dataset, sampler, loader = feed(config, options, split, world, device)
+    state = start(config, options, device, world)
+    if resume:
+        checkpoint.load(state, run.last)
+        checkpoint.tidy(run.checkpoints)
+        if world.first:
+            for path in (run.metrics, run.validation, run.nonfinite):
+                truncate(path, state.step)
+    epochs = config.train.num_epochs
+    log = Log(run, state.names(), device, epochs * sampler.batches, console, world.first, options.tensorboard)
+    log.say(
+        f"{'Resuming' if resume else 'Training'} {run.folder} on {describe(device)}: {len(split.train)} clips "
+        f"({split.layout}), {sampler.batches} steps an epoch, {epochs} epochs"
+    )
+    told: set[str] = set()
+    saved_at, saved_step = time.monotonic(), state.step
+
+    def save() -> None:
+        nonlocal saved_at, saved_step
+        log.flush(config.train.batch_size)  # metrics first: after a resume no step may be missing
+        if world.first and saved_step < state.step:
+            checkpoint.save(state, run.last)
+        saved_at, saved_step = time.monotonic(), state.step
+        log.restart()
+
+    with signals() as stop:
+        try:
+            while state.epoch < epochs:
+                sampler.set_epoch(state.epoch, state.batch)
+                mark = time.perf_counter()
+                for batch in loader:
+                    parts = split_batch(config, batch, state, options.seed, world, device)
+                    waited = time.perf_counter() - mark
+                    values = state.update(parts)
+                    state.batch += 1
+                    log.step({"step": state.step, "epoch": state.epoch, **state.rates()}, values, batch.names, waited)
+                    tell_failures(log, batch, told)
+                    if state.step % options.log_every == 0 or world.size == 1 and device.type == "cpu":
+                        if state.step % options.log_every == 0:
+                            log.flush(config.train.batch_size)
+                            give_up(log, config, run)
+                        if stop:
+                            break
+                    if steps is not None and state.step >= steps:
+                        break
+                    minutes = (time.monotonic() - saved_at) / 60
+                    if (options.checkpoint_minutes and minutes >= options.checkpoint_minutes) or (
+                        options.checkpoint_steps and state.step % options.checkpoint_steps == 0
+                    ):
+                        save()
+                    mark = time.perf_counter()
+                if state.batch == sampler.batches:
+                    state.next_epoch()
+                    if options.validate_epochs and state.epoch % options.validate_epochs == 0:
+                        log.flush(config.train.batch_size)
+                        validate(run, state, split, options, log)
+                    if options.checkpoint_minutes == 0 and options.checkpoint_steps == 0:
+                        save()
+                if stop or (steps is not None and state.step >= steps):
+                    break
+            save()
+            if state.epoch >= epochs and world.first:
+                finish(run, state, options)
+                log.say(f"Finished: {run.weights}")
+            elif stop:
+                log.say(f"Stopped at step {state.step}, saved. Go on with: fomm resume {run.folder}")
+        finally:
+            log.close()
+    if signal.SIGTERM in stop:
+        raise SystemExit(128 + signal.SIGTERM)
+    if signal.SIGINT in stop:
+        raise KeyboardInterrupt
+    return state
+
+
+def start(config: Config, options: Options, device: torch.device, world: World) -> State:
+    """Fresh networks from the seed, or from `--init` weights, and the perceptual network."""
+    torch.manual_seed(options.seed)
+    network = None
+    if any(config.train.loss.perceptual):
+        network = perceptual.obtain(config.train.perceptual_network, options.perceptual_weights)
+        smallest = min(config.train.scales) * min(config.data.frame_shape)
+        if smallest < perceptual.SMALLEST[config.train.perceptual_network]:
+            raise FommError(
+                f"The smallest pyramid scale makes images of {smallest:g} px; the {config.train.perceptual_network} "
+                f"perceptual network needs {perceptual.SMALLEST[config.train.perceptual_network]}.",
+                "Drop the smallest scales, e.g. --set train.scales=[1,0.5].",
+            )
+    state = State(config, device, network, world)
+    if options.init:
+        from fomm_cli.weights import init_from
+
+        initial = init_from(options.init)
+        load_weights(state.model, initial.model, options.init)
+        if state.discriminator is not None and initial.discriminator is not None:
+            load_weights(state.discriminator, initial.discriminator, options.init)
+        if state.average is not None:
+            state.average.load_state_dict(state.model.state_dict())
+    if config.train.compile:
+        state.generator_pass.compile()
+    return state
+
+
+def load_weights(network: torch.nn.Module, given: dict[str, torch.Tensor], name: str) -> None:
+    """Fill a network; FommError where keys or shapes differ, with the first of them."""
+    wanted = network.state_dict()
+    differing = [key for key in wanted if key not in given or given[key].shape != wanted[key].shape]
+    differing += [key for key in given if key not in wanted]
+    if differing:
+        raise FommError(
+            f"{name} has another architecture than this preset: {', '.join(differing[:5])}"
+            f"{f' and {len(differing) - 5} more' if len(differing) > 5 else ''} differ.",
+            "`fomm weights info` shows its config; change the preset's model keys with --set to agree.",
+        )
+    network.load_state_dict(given)
+
+
+def feed(
+    config: Config, options: Options, split: Split, world: World, device: torch.device
+) -> tuple[PairDataset, PairSampler, DataLoader[Any]]:
+    """The pairs, their order, and the processes that read them."""
+    memory = int(options.memory * 2**30)
+    dataset = PairDataset(split.train, config.data, seed=options.seed, repeats=config.train.num_repeats, memory=memory)
+    sampler = PairSampler(len(dataset), config.train.batch_size, options.seed, world.rank, world.size)
+    if memory and any(ref.kind in ("video", "strip") for ref in split.train):
+        dataset.preload(memory, threads=os.cpu_count() or 1)
+    workers = options.workers
+    if workers is None:
+        workers = max(1, min(16, (os.cpu_count() or 2) // world.size) - 1)
+    loader: DataLoader[Any] = DataLoader(
+        dataset,
+        batch_sampler=sampler,
+        num_workers=workers,
+        collate_fn=collate,
+        pin_memory=device.type == "cuda",
+        persistent_workers=workers > 0,
+        prefetch_factor=4 if workers else None,
+        worker_init_fn=_quiet_worker if workers else None,
+    )
+    return dataset, sampler, loader
+
+
+def split_batch(
+    config: Config, batch: Batch, state: State, seed: int, world: World, device: torch.device
+) -> list[Part]:
+    """The batch on the device, with this process's share of the step's random warps, in `accumulate` parts."""
+    source, driving = (to_float(images.to(device, non_blocking=True)) for images in (batch.source, batch.driving))
+    share = source.shape[0]
+    whole = draw_transform(config.train.transform, share * world.size, source, seed, state.step)
+    mine = slice(world.rank * share, (world.rank + 1) * share)
+    theta, weights = whole.theta[mine], None if whole.weights is None else whole.weights[mine]
+    size = share // config.train.accumulate
+    parts = []
+    for first in range(0, share, size):
+        part = slice(first, first + size)
+        transform = SmoothTransform(theta[part], None if weights is None else weights[part])
+        parts.append(Part(*(_last(images[part]) for images in (source, driving)), transform))
+    return parts
+
+
+def tell_failures(log: Log, batch: Batch, told: set[str]) -> None:
+    """Each unreadable clip once."""
+    for failure in batch.failures:
+        if failure.clip not in told:
+            told.add(failure.clip)
+            log.say(f"skipping a clip that cannot be read ({len(told)} so far): {failure.reason}")
+
+
+def give_up(log: Log, config: Config, run: Run) -> None:
+    """Stop when too many steps in a row were skipped."""
+    if log.skipped_in_a_row >= config.train.max_nonfinite:
+        raise FommError(
+            f"{log.skipped_in_a_row} steps in a row had a loss or gradient that was not finite; the pairs and values stand "
+            f"in {run.nonfinite}.",
+            "Look at those pairs; else lower train.lr_generator and train.lr_kp_detector, set train.clip_grad_norm=10, or use "
+            "train.precision=fp32, and `fomm resume` from the last checkpoint after undoing nothing, or start with --init.",
+        )
+
+
+@contextmanager
+def signals() -> Iterator[list[int]]:
+    """Signals that ask to stop, collected instead of obeyed; a second Ctrl-C is obeyed at once."""
+    received: list[int] = []
+
+    def remember(number: int, frame: object) -> None:
+        if number == signal.SIGINT and received:
+            raise KeyboardInterrupt
+        received.append(number)
+
+    try:
+        before = {number: signal.signal(number, remember) for number in (signal.SIGINT, signal.SIGTERM)}
+    except ValueError:  # not in the main thread: the embedding program decides
+        before = {}
+    try:
+        yield received
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _quiet_worker(number: int) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the loop must still save
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    torch.set_num_threads(1)
+
+
+def _last(images: torch.Tensor) -> torch.Tensor:
+    return images.contiguous(memory_format=torch.channels_last)

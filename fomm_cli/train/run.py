@@ -1,0 +1,222 @@
+"""A run: a numbered folder with all that a training was told, did and made.
+
+    runs/00001-toon-128/
+        config.yaml        the whole config
+        options.json       where and how: data, seed, device, intervals
+        environment.json   versions, machine, git commit
+        metrics.jsonl      one line a step
+        validation.jsonl   one line a validation
+        nonfinite.jsonl    one line a skipped step (only if there was one)
+        checkpoints/       last.pt, best.pt
+        samples/           a sheet a validation
+        weights.safetensors   the finished network
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import re
+import subprocess
+import sys
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from fomm_cli import config as configs
+from fomm_cli.config import Config
+from fomm_cli.errors import FommError
+from fomm_cli.files import write_text
+
+
+@dataclass(frozen=True)
+class Options:
+    """Where and how a training runs; what is learned stands in the config.
+
+    data                 folder of the data set
+    seed                 of the initial weights and of every draw
+    device               auto, cpu, cuda, cuda:N or mps
+    workers              processes that read pairs; None chooses by the number of processors
+    memory               GiB of decoded frames to keep, for clips whose frames cannot be read singly
+    perceptual_weights   file of the perceptual network
+    init                 weights to start from
+    checkpoint_minutes   time between checkpoints; 0 = by steps only
+    checkpoint_steps     steps between checkpoints; 0 = by time only
+    validate_epochs      epochs between validations; 0 = none
+    validate_clips       test clips to validate on; 0 = all
+    log_every            steps between writing metrics and waiting for the device
+    tensorboard          write event files too
+    """
+
+    data: str
+    seed: int = 0
+    device: str = "auto"
+    workers: int | None = None
+    memory: float = 1.0
+    perceptual_weights: str | None = None
+    init: str | None = None
+    checkpoint_minutes: float = 10.0
+    checkpoint_steps: int = 0
+    validate_epochs: int = 1
+    validate_clips: int = 50
+    log_every: int = 10
+    tensorboard: bool = False
+
+
+@dataclass(frozen=True)
+class Run:
+    """The paths of a run folder."""
+
+    folder: Path
+
+    @property
+    def config(self) -> Path:
+        return self.folder / "config.yaml"
+
+    @property
+    def options(self) -> Path:
+        return self.folder / "options.json"
+
+    @property
+    def environment(self) -> Path:
+        return self.folder / "environment.json"
+
+    @property
+    def metrics(self) -> Path:
+        return self.folder / "metrics.jsonl"
+
+    @property
+    def validation(self) -> Path:
+        return self.folder / "validation.jsonl"
+
+    @property
+    def nonfinite(self) -> Path:
+        return self.folder / "nonfinite.jsonl"
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.folder / "checkpoints"
+
+    @property
+    def last(self) -> Path:
+        return self.checkpoints / "last.pt"
+
+    @property
+    def best(self) -> Path:
+        return self.checkpoints / "best.pt"
+
+    @property
+    def samples(self) -> Path:
+        return self.folder / "samples"
+
+    @property
+    def weights(self) -> Path:
+        return self.folder / "weights.safetensors"
+
+    def read_config(self) -> Config:
+        return configs.load(self.config)
+
+    def read_options(self) -> Options:
+        content = _json(self.options)
+        known = {field.name for field in fields(Options)}
+        unknown = sorted(set(content) - known)
+        if unknown:
+            raise FommError(f"{self.options} holds unknown options: {', '.join(unknown)}.")
+        return Options(**content)
+
+
+NUMBERED = re.compile(r"(\d{5,})-")
+
+
+def create(root: str | Path, config: Config, options: Options) -> Run:
+    """A fresh folder below `root`, one number higher than the highest there, with what the training was told."""
+    root = Path(root)
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        taken = [int(match[1]) for item in root.iterdir() if (match := NUMBERED.match(item.name))]
+        number = max(taken, default=0) + 1
+        while True:  # another training may take the number in the same moment
+            folder = root / f"{number:05d}-{re.sub(r'[^A-Za-z0-9._-]+', '-', config.name)}"
+            try:
+                folder.mkdir()
+                break
+            except FileExistsError:
+                number += 1
+        run = Run(folder)
+        run.checkpoints.mkdir()
+        run.samples.mkdir()
+    except OSError as error:
+        raise FommError(f"No run folder can be made in {root}: {error.strerror}.", "Choose another with --runs.") from error
+    write_text(run.config, config.to_yaml())
+    write_text(run.options, json.dumps(asdict(options), indent=1) + "\n")
+    write_text(run.environment, json.dumps(environment(), indent=1) + "\n")
+    return run
+
+
+def find(root: str | Path, name: str) -> Run:
+    """A run by its folder, its name below `root`, its number, or `last`."""
+    if (Path(name) / "config.yaml").is_file():
+        return Run(Path(name))
+    runs = everything(root)
+    if name == "last" and runs:
+        return runs[-1]
+    for run in runs:
+        if run.folder.name == name or (name.isdecimal() and int(NUMBERED.match(run.folder.name)[1]) == int(name)):  # type: ignore[index]
+            return run
+    known = ", ".join(run.folder.name for run in runs[-5:])
+    hint = f"The latest in {root}: {known}." if known else f"There are no runs in {root}: name a folder, or give --runs."
+    raise FommError(f"There is no run {name}.", hint)
+
+
+def everything(root: str | Path) -> list[Run]:
+    """All runs below `root`, by number."""
+    root = Path(root)
+    if not root.is_dir():
+        return []
+    found = [(int(match[1]), item) for item in root.iterdir() if (match := NUMBERED.match(item.name))]
+    return [Run(item) for _, item in sorted(found) if (item / "config.yaml").is_file()]
+
+
+def environment() -> dict[str, Any]:
+    """What a run depends on besides its config: versions, machine, the code's commit."""
+    import numpy
+    import torch
+
+    from fomm_cli.version import __version__
+
+    found: dict[str, Any] = {
+        "fomm": __version__,
+        "git": commit(Path(__file__).parent),
+        "command": sys.argv,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": numpy.__version__,
+        "platform": platform.platform(),
+        "threads": torch.get_num_threads(),
+    }
+    if torch.cuda.is_available():
+        found["cuda"] = torch.version.cuda
+        found["gpus"] = [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())]
+    return found
+
+
+def commit(folder: Path) -> str | None:
+    """The git commit of the code, "-dirty" appended where tracked files were changed; None outside a repository."""
+
+    def git(*words: str) -> str:
+        return subprocess.run(["git", *words], cwd=folder, capture_output=True, text=True, check=True).stdout.strip()
+
+    try:
+        return git("rev-parse", "HEAD") + ("-dirty" if git("status", "--porcelain", "--untracked-files=no") else "")
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise FommError(f"{path} cannot be read: {error}", "A run folder made by `fomm train` is needed.") from error
+    if not isinstance(content, dict):
+        raise FommError(f"{path} does not hold a JSON object.")
+    return content

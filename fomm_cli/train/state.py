@@ -1,0 +1,257 @@
+"""Everything that changes while training: networks, optimisers, schedules, position; and one update of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import MultiStepLR
+
+from fomm_cli.config import Config
+from fomm_cli.model.discriminator import Discriminator
+from fomm_cli.model.geometry import SmoothTransform
+from fomm_cli.model.network import FirstOrderModel
+from fomm_cli.train.distributed import World, average
+from fomm_cli.train.step import GENERATOR_TERMS, DiscriminatorPass, GeneratorPass
+
+
+class Part(NamedTuple):
+    """A part of a batch: images (B, 3, H, W) in [0, 1] and the random warps of the equivariance losses."""
+
+    source: Tensor
+    driving: Tensor
+    transform: SmoothTransform
+
+
+class State:
+    """A training at one moment.
+
+    step    updates made so far
+    epoch   epochs finished so far
+    batch   batches of the present epoch that are done
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        device: torch.device,
+        perceptual: nn.Module | None,
+        world: World | None = None,
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        train = config.train
+        self.config, self.device, self.dtype, self.world = config, device, dtype, world or World()
+        self.step = self.epoch = self.batch = 0
+        self.best: float | None = None
+
+        # Convolutions are faster channels last, on processors and on GPUs.
+        place: dict[str, Any] = {"device": device, "dtype": dtype, "memory_format": torch.channels_last}
+        self.model = FirstOrderModel(config.model, config.data.frame_shape).to(**place)
+        self.discriminator = Discriminator(config.model).to(**place) if train.loss.generator_gan else None
+        if train.lr_kp_detector == 0:
+            self.model.keypoint_detector.requires_grad_(False)
+        self.average: FirstOrderModel | None = None
+        if train.ema:
+            self.average = FirstOrderModel(config.model, config.data.frame_shape).to(**place).requires_grad_(False)
+            self.average.load_state_dict(self.model.state_dict())
+
+        model = self.model
+        self.groups: dict[str, list[nn.Parameter]] = {
+            "generator": [*model.generator.parameters(), *model.dense_motion.parameters()],
+            "kp_detector": list(model.keypoint_detector.parameters()),
+        }
+        rates = {"generator": train.lr_generator, "kp_detector": train.lr_kp_detector}
+        if self.discriminator is not None:
+            self.groups["discriminator"] = list(self.discriminator.parameters())
+            rates["discriminator"] = train.lr_discriminator
+        self.optimizers = {
+            name: torch.optim.Adam(group, rates[name], betas=(0.5, 0.999), fused=True)
+            for name, group in self.groups.items()
+        }
+        self.schedules = {
+            name: MultiStepLR(optimizer, list(train.epoch_milestones), gamma=0.1)
+            for name, optimizer in self.optimizers.items()
+        }
+
+        self.generator_pass: nn.Module = GeneratorPass(config, self.model, perceptual, self.discriminator)
+        self.generator_pass.to(**place)
+        self.discriminator_pass: nn.Module | None = None
+        if self.discriminator is not None:
+            self.discriminator_pass = DiscriminatorPass(config, self.discriminator)
+
+        # Batch-norm statistics and spectral-norm vectors lie in one tensor, so that undoing a bad step's change to them is
+        # one copy, without asking the device whether the step was bad.
+        trained = [self.model] if self.discriminator is None else [self.model, self.discriminator]
+        self.statistics = _gather_buffers(trained)
+        self._statistics_before = self.statistics.clone()
+        self._train_mode()
+
+    @property
+    def exported(self) -> FirstOrderModel:
+        """The network to look at, validate and ship: the running average if there is one."""
+        return self.average if self.average is not None else self.model
+
+    def _train_mode(self) -> None:
+        self.model.train()
+        if self.discriminator is not None:
+            self.discriminator.train()
+        if self.average is not None:
+            self.average.eval()
+
+    def names(self) -> list[str]:
+        """What `update` returns, in order."""
+        weights = self.config.train.loss
+        active = {name: bool(getattr(weights, name)) for name in GENERATOR_TERMS}
+        active["perceptual"] = any(weights.perceptual)
+        active["feature_matching"] = self.discriminator is not None and any(weights.feature_matching)
+        active["equivariance_jacobian"] &= self.config.model.estimate_jacobian
+        found = ["loss", *(name for name in GENERATOR_TERMS if active[name])]
+        found += [] if self.discriminator is None else ["discriminator_gan"]
+        return [*found, *(f"grad_norm_{name}" for name in self.groups), "keypoint_spread", "skipped"]
+
+    def update(self, parts: Sequence[Part]) -> Tensor:
+        """One step: generator and detector, then discriminator. Gradients are summed over the parts of the batch.
+
+        A step whose losses or gradients are not finite changes nothing. That is decided on the device: the host never
+        waits here, so that a GPU always has work queued.
+
+        returns  a vector, one value a name of `names`; losses are means over parts and processes
+        """
+        self._statistics_before.copy_(self.statistics)
+        outcomes = []
+        for number, part in enumerate(parts):
+            with self._sync(self.generator_pass, number == len(parts) - 1):
+                outcome = self.generator_pass(part.source, part.driving, part.transform)
+                (outcome.total / len(parts)).backward()
+            outcomes.append(outcome)
+        values: dict[str, Tensor] = {name: _mean([one.terms[name] for one in outcomes]) for name in outcomes[0].terms}
+        values["loss"] = _mean([one.total.detach() for one in outcomes])
+        values["keypoint_spread"] = _mean([one.spread for one in outcomes])
+        for name in ("generator", "kp_detector"):
+            values[f"grad_norm_{name}"] = self._clip(name)
+        if self.world.size > 1:
+            names = [name for name in self.names() if name in values and not name.startswith("grad_norm")]
+            shared = average(torch.stack([values[name] for name in names]), self.world)
+            values.update(zip(names, shared.unbind(), strict=True))
+        bad = _not_finite([values["loss"], values["grad_norm_generator"], values["grad_norm_kp_detector"]])
+        self._apply("generator", bad)
+        self._apply("kp_detector", bad)
+
+        if self.discriminator_pass is not None:
+            judged = []
+            for number, (part, outcome) in enumerate(zip(parts, outcomes, strict=True)):
+                with self._sync(self.discriminator_pass, number == len(parts) - 1):
+                    loss = self.discriminator_pass(outcome.prediction, part.driving, outcome.kp_driving)
+                    (loss / len(parts)).backward()
+                judged.append(loss.detach())
+            values["discriminator_gan"] = average(_mean(judged), self.world)
+            values["grad_norm_discriminator"] = self._clip("discriminator")
+            bad = bad + _not_finite([values["discriminator_gan"], values["grad_norm_discriminator"]])
+            bad = bad.clamp(max=1)
+            self._apply("discriminator", bad)
+
+        self.statistics.copy_(torch.where(bad > 0, self._statistics_before, self.statistics))
+        self._update_average()
+        values["skipped"] = bad
+        self.step += 1
+        return torch.stack([values[name].to(self.dtype) for name in self.names()])
+
+    def next_epoch(self) -> None:
+        """The end of an epoch: rates follow their milestones."""
+        self.epoch, self.batch = self.epoch + 1, 0
+        for schedule in self.schedules.values():
+            schedule.step()
+
+    def rates(self) -> dict[str, float]:
+        """The learning rates in force."""
+        return {f"lr_{name}": optimizer.param_groups[0]["lr"] for name, optimizer in self.optimizers.items()}
+
+    def _clip(self, name: str) -> Tensor:
+        """The gradient's norm over a group; the gradient is scaled down where it exceeds the limit."""
+        gradients = [parameter.grad for parameter in self.groups[name] if parameter.grad is not None]
+        if not gradients:
+            return torch.zeros((), device=self.device)
+        norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
+        if self.config.train.clip_grad_norm:
+            torch._foreach_mul_(gradients, (self.config.train.clip_grad_norm / (norm + 1e-6)).clamp(max=1.0))
+        return norm
+
+    def _apply(self, name: str, bad: Tensor) -> None:
+        optimizer = self.optimizers[name]
+        optimizer.found_inf = bad.to(torch.float32)  # type: ignore[attr-defined]  # fused Adam does nothing where it is 1
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+
+    def _sync(self, module: nn.Module, last: bool) -> AbstractContextManager[Any]:
+        """Processes exchange gradients once a step, with the last part."""
+        return module.no_sync() if hasattr(module, "no_sync") and not last else nullcontext()  # type: ignore[operator]
+
+    @torch.no_grad()
+    def _update_average(self) -> None:
+        if self.average is None:
+            return
+        decay = min(self.config.train.ema, (1 + self.step) / (10 + self.step))  # the start is forgotten quickly
+        mine, theirs = _floats(self.average), _floats(self.model)
+        torch._foreach_lerp_(mine, theirs, 1 - decay)
+
+    # ------------------------------------------------------------------------------------------------- as plain data
+
+    def state_dict(self) -> dict[str, Any]:
+        """Tensors and plain values: all that `load_state_dict` needs to go on exactly here."""
+        return {
+            "step": self.step,
+            "epoch": self.epoch,
+            "batch": self.batch,
+            "best": self.best,
+            "model": self.model.state_dict(),
+            "discriminator": None if self.discriminator is None else self.discriminator.state_dict(),
+            "average": None if self.average is None else self.average.state_dict(),
+            "optimizers": {name: optimizer.state_dict() for name, optimizer in self.optimizers.items()},
+            "schedules": {name: schedule.state_dict() for name, schedule in self.schedules.items()},
+        }
+
+    def load_state_dict(self, saved: dict[str, Any]) -> None:
+        self.step, self.epoch, self.batch, self.best = (saved[key] for key in ("step", "epoch", "batch", "best"))
+        self.model.load_state_dict(saved["model"])
+        if self.discriminator is not None:
+            self.discriminator.load_state_dict(saved["discriminator"])
+        if self.average is not None:
+            self.average.load_state_dict(saved["average"])
+        for name, optimizer in self.optimizers.items():
+            optimizer.load_state_dict(saved["optimizers"][name])
+        for name, schedule in self.schedules.items():
+            schedule.load_state_dict(saved["schedules"][name])
+        self._train_mode()
+
+
+def _gather_buffers(modules: Iterable[nn.Module]) -> Tensor:
+    """Make all stored floating-point buffers views of one tensor, which is returned."""
+    found = [
+        (module, name, buffer)
+        for root in modules
+        for module in root.modules()
+        for name, buffer in module.named_buffers(recurse=False)
+        if buffer.is_floating_point() and name not in module._non_persistent_buffers_set
+    ]
+    flat = torch.cat([buffer.detach().reshape(-1) for _, _, buffer in found])
+    place = 0
+    for module, name, buffer in found:
+        module._buffers[name] = flat[place : place + buffer.numel()].view_as(buffer)
+        place += buffer.numel()
+    return flat
+
+
+def _floats(module: nn.Module) -> list[Tensor]:
+    return [tensor for tensor in module.state_dict().values() if tensor.is_floating_point()]
+
+
+def _mean(values: list[Tensor]) -> Tensor:
+    return values[0] if len(values) == 1 else torch.stack(values).mean()
+
+
+def _not_finite(values: list[Tensor]) -> Tensor:
+    """1 where any is infinite or not a number, else 0: a scalar on the device."""
+    return (~torch.isfinite(torch.stack(values))).any().to(torch.float32)
