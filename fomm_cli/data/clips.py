@@ -7,8 +7,9 @@ zip of single images). Opening reads no more than an index; a frame is decoded w
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -16,6 +17,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from fomm_cli.errors import FommError
+from fomm_cli.files import check_payload
 
 VIDEOS = frozenset({".mp4", ".m4v", ".mov", ".webm", ".mkv", ".avi", ".gif", ".mpg", ".mpeg"})
 IMAGES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff"})
@@ -26,13 +28,18 @@ class Clip(Protocol):
     """One piece of motion.
 
     size     (H, W) of the first frame, in pixels
-    direct   one frame costs about as much to decode as another; false where a frame costs decoding much of the clip
+    direct   a frame can be decoded without much of the clip before it
+    rate     frames a second, where the file knows
+    Iterating gives every frame in order, one in memory at a time; where some cannot be decoded it raises FommError.
     """
 
     path: Path
     direct: bool
+    rate: Fraction | None
 
     def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[np.ndarray]: ...
 
     @property
     def size(self) -> tuple[int, int]: ...
@@ -136,10 +143,15 @@ def rgb(image: Image.Image) -> np.ndarray:
 
 def decode_failure(path: Path, error: BaseException, what: str = "cannot be read") -> FommError:
     """The sentence for a clip whose bytes are not what its name says."""
+    if path.is_file():
+        try:
+            check_payload(path, "a clip")
+        except FommError as known:
+            return known
     if isinstance(error, UnidentifiedImageError):
         return FommError(f"{path} {what}: no known image format.")
-    reason = " ".join(str(error).split()) or type(error).__name__
-    return FommError(f"{path} {what}: {reason}")
+    reason = getattr(error, "strerror", None) or str(error)
+    return FommError(f"{path} {what}: {' '.join(reason.split()).rstrip('.') or type(error).__name__}.")
 
 
 # What image libraries raise for bytes they do not like; broken PNG chunks come as SyntaxError.
@@ -150,6 +162,7 @@ class FolderClip:
     """A folder of images, in natural order of their names."""
 
     direct = True
+    rate: Fraction | None = None
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -163,6 +176,9 @@ class FolderClip:
 
     def __len__(self) -> int:
         return len(self._names)
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        return (self.frame(index) for index in range(len(self)))
 
     @property
     def size(self) -> tuple[int, int]:
@@ -192,6 +208,7 @@ class StripClip:
     """One image of square frames side by side: its height is the side, its width a multiple of it."""
 
     direct = False
+    rate: Fraction | None = None
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -209,6 +226,9 @@ class StripClip:
 
     def __len__(self) -> int:
         return self._count
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        return iter(self.frames(range(len(self))))
 
     @property
     def size(self) -> tuple[int, int]:

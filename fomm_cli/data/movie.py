@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -26,6 +27,7 @@ class VideoClip:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.rate: Fraction | None = None
         self._size: tuple[int, int] | None = None
         self._start()
         try:
@@ -50,6 +52,7 @@ class VideoClip:
         self._stream.codec_context.thread_count = 1  # a data loader runs one process a core already
 
     def _index(self) -> None:
+        self.rate = self._stream.average_rate or self._stream.base_rate
         times: list[int | None] = []
         keys: list[int] = []
         for packet in self._container.demux(self._stream):
@@ -69,6 +72,17 @@ class VideoClip:
 
     def __len__(self) -> int:
         return self._count
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        count = 0
+        try:
+            for frame in self._decode():
+                yield pixels(frame)
+                count += 1
+        except av.error.FFmpegError as error:
+            raise decode_failure(self.path, error, f"is damaged after frame {count}") from error
+        if count < self._count:
+            raise FommError(f"{self.path} is damaged: {count} of its {self._count} frames can be decoded.")
 
     @property
     def size(self) -> tuple[int, int]:

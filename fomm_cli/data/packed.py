@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import io
+import json
 import re
 import struct
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -17,6 +20,7 @@ from fomm_cli.errors import FommError
 
 ABOUT = "clip.json"
 MAX_FRAMES = 2_000_000
+MAX_ABOUT_BYTES = 64 * 1024
 MAX_FRAME_BYTES = 256 * 1024 * 1024
 _FRAME = re.compile(r"[\w-]+\.(?:png|jpe?g|webp)", re.IGNORECASE)
 _LOCAL_HEADER = struct.Struct("<4s22xHH")
@@ -27,6 +31,8 @@ class PackedClip:
 
     The file may come from anywhere: names with folders in them, compressed or encrypted members and absurd sizes are
     refused, nothing is ever unpacked to disk.
+
+    about   what the packing wrote down: encoding, size, rate; empty for a zip made by other means
     """
 
     direct = True
@@ -37,8 +43,10 @@ class PackedClip:
         try:
             with zipfile.ZipFile(path) as archive:
                 members = [entry for entry in archive.infolist() if entry.filename != ABOUT]
-        except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, struct.error) as error:
+                self.about = _about(archive)
+        except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, struct.error, EOFError) as error:
             raise decode_failure(path, error, "is no packed clip") from error
+        self.rate = _rate(self.about.get("rate"))
         if not members:
             raise FommError(f"{path} holds no frames.")
         if len(members) > MAX_FRAMES:
@@ -62,6 +70,9 @@ class PackedClip:
 
     def __len__(self) -> int:
         return len(self._where)
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        return (self.frame(index) for index in range(len(self)))
 
     @property
     def size(self) -> tuple[int, int]:
@@ -97,3 +108,28 @@ class PackedClip:
 
     def close(self) -> None:
         pass
+
+
+def _about(archive: zipfile.ZipFile) -> dict[str, Any]:
+    """The note that `write_clip` leaves; {} for a zip made by other means."""
+    try:
+        entry = archive.getinfo(ABOUT)
+    except KeyError:
+        return {}
+    if entry.file_size > MAX_ABOUT_BYTES or entry.compress_type != zipfile.ZIP_STORED:
+        return {}
+    try:
+        about = json.loads(archive.read(entry))
+    except (ValueError, RecursionError):
+        return {}
+    return about if isinstance(about, dict) else {}
+
+
+def _rate(text: object) -> Fraction | None:
+    if not isinstance(text, str) or len(text) > 40:
+        return None
+    try:
+        rate = Fraction(text)
+    except (ValueError, ZeroDivisionError):
+        return None
+    return rate if 0 < rate <= 10_000 else None

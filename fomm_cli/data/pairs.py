@@ -141,7 +141,7 @@ class PairDataset(Dataset[Pair]):
             try:
                 length = self._length(place)
                 first, second = sorted(int(number) for number in rng.integers(length, size=2))
-                pair = self._frames(place, first, second)
+                pair = self.read(place, first, second)
             except FommError as error:
                 failures.append(Failure(ref.path.name, error.what))
                 self._forget(place)
@@ -190,8 +190,8 @@ class PairDataset(Dataset[Pair]):
         kept = self._memory(place)
         return len(self._clip(place) if kept is None else kept)
 
-    def _frames(self, place: int, first: int, second: int) -> np.ndarray:
-        """Two frames of a clip: uint8 (2, *frame_shape, 3)."""
+    def read(self, place: int, first: int, second: int) -> np.ndarray:
+        """Two frames of the clip at a place of `clips`, not augmented: uint8 (2, *frame_shape, 3)."""
         kept = self._memory(place)
         if kept is None:
             clip = self._clip(place)

@@ -1,0 +1,218 @@
+"""Packing: any data set as one zip of single images per clip, so that training reads two frames and no more."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from threading import Event
+from typing import Any, NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from fomm_cli.data.clips import ClipRef
+from fomm_cli.data.fit import fit
+from fomm_cli.data.packed import ABOUT, PackedClip
+from fomm_cli.data.split import find_split
+from fomm_cli.errors import FommError
+from fomm_cli.files import atomic_path
+
+FORMAT = "fomm-clip"
+
+
+@dataclass(frozen=True)
+class Packing:
+    """How frames are stored.
+
+    lossless   PNG instead of JPEG
+    quality    of JPEG, 1 to 100; the colour keeps its full resolution (4:4:4)
+    size       (H, W) of every frame, cut to that shape around the centre first; None keeps each clip's own
+    """
+
+    lossless: bool = False
+    quality: int = 95
+    size: tuple[int, int] | None = None
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.quality <= 100:
+            raise FommError(f"JPEG quality {self.quality} lies outside 1 to 100.")
+        if self.size is not None and not all(8 <= side <= 8192 for side in self.size):
+            raise FommError(f"Frames cannot be {self.size[1]}x{self.size[0]}.", "Each side is 8 to 8192 pixels.")
+
+    def note(self) -> dict[str, Any]:
+        """What of it a packed clip writes down and a resumed packing compares."""
+        kind: dict[str, Any] = {"encoding": "png"} if self.lossless else {"encoding": "jpeg", "quality": self.quality}
+        return kind | {"resized": None if self.size is None else list(self.size)}
+
+    def encode(self, frame: np.ndarray) -> bytes:
+        buffer = io.BytesIO()
+        picture = Image.fromarray(frame)
+        if self.lossless:
+            picture.save(buffer, "PNG", compress_level=3)  # level 9 would save some 3 % for several times the time
+        else:
+            picture.save(buffer, "JPEG", quality=self.quality, subsampling=0)
+        return buffer.getvalue()
+
+
+def write_clip(
+    path: str | Path,
+    frames: Iterable[np.ndarray],
+    packing: Packing | None = None,
+    rate: Fraction | None = None,
+    force: bool = False,
+) -> int:
+    """Write a packed clip and return its number of frames; nothing lies at `path` unless all of it does.
+
+    frames   uint8 (H, W, 3), consumed one by one; those of another size than the first are fitted to it
+    rate     frames a second, if known
+    The same frames and packing give the same bytes.
+    """
+    packing = packing or Packing()
+    size, count = packing.size, 0
+    suffix = "png" if packing.lossless else "jpg"
+    with atomic_path(path, force) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
+        for frame in frames:
+            size = size or (frame.shape[0], frame.shape[1])
+            archive.writestr(_member(f"{count:06d}.{suffix}"), packing.encode(fit(frame, size)))
+            count += 1
+        if size is None:
+            raise FommError(f"There are no frames to write to {path}.")
+        note = {"format": FORMAT, "version": 1, "frames": count, "size": list(size), **packing.note()}
+        note["rate"] = None if rate is None else str(rate)
+        archive.writestr(_member(ABOUT), json.dumps(note))
+    return count
+
+
+def _member(name: str) -> zipfile.ZipInfo:
+    return zipfile.ZipInfo(name)  # with zip's earliest date: the bytes do not depend on the day
+
+
+class Outcome(NamedTuple):
+    """What became of one clip: frames written, 0 where it stood there already; or why it could not be read."""
+
+    ref: ClipRef
+    frames: int = 0
+    kept: bool = False
+    failure: str = ""
+
+
+@dataclass(frozen=True)
+class PackReport:
+    """How a packing went."""
+
+    written: int
+    kept: int
+    frames: int
+    bytes: int
+    failures: list[tuple[str, str]]
+
+
+def pack(
+    root: str | Path,
+    out: str | Path,
+    packing: Packing | None = None,
+    workers: int = 1,
+    force: bool = False,
+    report: Callable[[Outcome, int], None] | None = None,
+) -> PackReport:
+    """Pack every clip below `root` into `out`, with the same names and the same train/ and test/ folders.
+
+    force    pack again what stands there already; without it those are kept, if they were packed alike
+    report   called after each clip with its outcome and the number of all clips
+    A clip that cannot be read is told in the report; a failure to write ends the packing. What is finished stays
+    finished, so the same call goes on after an interruption.
+    """
+    root, out, packing = Path(root), Path(out), packing or Packing()
+    split = find_split(root)
+    refs = split.train + split.test
+    _check_places(root, out, refs)
+    stop = Event()
+    outcomes: list[Outcome] = []
+
+    def work(ref: ClipRef) -> Outcome:
+        return _pack_one(ref, _place(root, out, ref), packing, force, stop)
+
+    with ThreadPoolExecutor(max(1, workers)) as pool:
+        try:
+            waiting = {pool.submit(work, ref) for ref in refs}
+            while waiting:
+                done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+                for future in done:
+                    outcomes.append(future.result())
+                    if report is not None:
+                        report(outcomes[-1], len(refs))
+        except BaseException:
+            stop.set()
+            pool.shutdown(wait=True, cancel_futures=True)
+            raise
+    good = [outcome for outcome in outcomes if not outcome.failure]
+    return PackReport(
+        written=sum(not outcome.kept for outcome in good),
+        kept=sum(outcome.kept for outcome in good),
+        frames=sum(outcome.frames for outcome in good),
+        bytes=sum(_place(root, out, outcome.ref).stat().st_size for outcome in good),
+        failures=sorted((str(outcome.ref.path), outcome.failure) for outcome in outcomes if outcome.failure),
+    )
+
+
+def _place(root: Path, out: Path, ref: ClipRef) -> Path:
+    return out / ref.path.parent.relative_to(root) / f"{ref.name}.zip"
+
+
+def _check_places(root: Path, out: Path, refs: list[ClipRef]) -> None:
+    if out.resolve() == root.resolve() or root.resolve() in out.resolve().parents:
+        raise FommError(f"{out} lies inside the data set it is packed from.", "Name a folder beside it.")
+    seen: dict[Path, ClipRef] = {}
+    for ref in refs:
+        other = seen.setdefault(_place(root, out, ref), ref)
+        if other is not ref:
+            raise FommError(
+                f"{other.path.name} and {ref.path.name} would both become {ref.name}.zip.", "Rename one of them."
+            )
+
+
+class _UnreadableError(Exception):
+    """The source, and not the place written to, is at fault."""
+
+
+def _pack_one(ref: ClipRef, target: Path, packing: Packing, force: bool, stop: Event) -> Outcome:
+    if target.exists() and not force:
+        return _keep(ref, target, packing)
+    try:
+        clip = ref.open()
+    except FommError as error:
+        return Outcome(ref, failure=error.what)
+
+    def frames() -> Iterator[np.ndarray]:
+        try:
+            for frame in clip:
+                if stop.is_set():
+                    raise KeyboardInterrupt
+                yield frame
+        except FommError as error:
+            raise _UnreadableError(error.what) from error
+
+    try:
+        return Outcome(ref, write_clip(target, frames(), packing, clip.rate, force))
+    except _UnreadableError as error:
+        return Outcome(ref, failure=str(error))
+    finally:
+        clip.close()
+
+
+def _keep(ref: ClipRef, target: Path, packing: Packing) -> Outcome:
+    """A finished clip of an earlier run; one that was packed otherwise is refused, not mixed in."""
+    clip = PackedClip(target)
+    note = packing.note()
+    if clip.about.get("format") != FORMAT or any(clip.about.get(key) != value for key, value in note.items()):
+        raise FommError(
+            f"{target} was packed with other settings.",
+            "Pack with the same ones to go on, name another folder, or pack all anew with --force.",
+        )
+    return Outcome(ref, len(clip), kept=True)
