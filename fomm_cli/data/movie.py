@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -83,6 +83,14 @@ class VideoClip:
             raise decode_failure(self.path, error, f"is damaged after frame {count}") from error
         if count < self._count:
             raise FommError(f"{self.path} is damaged: {count} of its {self._count} frames can be decoded.")
+
+    @property
+    def reach(self) -> int:
+        """Most frames that must be decoded to get at one."""
+        if not self.direct:
+            return self._count
+        starts = [bisect_left(self._times, key) for key in self._keys]
+        return max(after - before for before, after in zip(starts, [*starts[1:], self._count], strict=True))
 
     @property
     def size(self) -> tuple[int, int]:
