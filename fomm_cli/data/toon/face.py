@@ -124,7 +124,7 @@ def eye(rig: Rig, canvas: Canvas, side: int) -> None:
 def brow(rig: Rig, canvas: Canvas, side: int) -> None:
     i, m = rig.identity, rig.motion
     sign = 2 * side - 1
-    raised = i.eye_y - i.brow_y - 0.09 * m.brow
+    raised = i.eye_y - i.brow_y - 0.12 * m.brow
     frame = rig.place(
         sign * (i.eye_x + 0.02), raised, 0.03, angle=sign * (i.brow_tilt + 0.28 * (-m.brow).clamp(min=0)) * -1
     )
