@@ -103,6 +103,17 @@ class Hourglass(nn.Module):
         return self.decoder(self.encoder(x))
 
 
+def merged(heads: list[nn.Conv2d], x: Tensor) -> Tensor:
+    """Several convolutions of one kernel size and padding on the same input as one: their outputs side by side.
+
+    x        (B, C, H, W)
+    returns  (B, sum of the heads' channels, h, w)
+    """
+    weight = torch.cat([head.weight for head in heads])
+    bias = torch.cat([head.bias for head in heads if head.bias is not None])
+    return F.conv2d(x, weight, bias, padding=heads[0].padding)
+
+
 class AntiAliasDownsample(nn.Module):
     """A Gaussian, then every (1/scale)-th pixel starting at 0: (B, C, H, W) to (B, C, ceil(H scale), ceil(W scale)).
 

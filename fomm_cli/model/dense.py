@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from fomm_cli.config import ModelConfig
-from fomm_cli.model.blocks import AntiAliasDownsample, Hourglass
+from fomm_cli.model.blocks import AntiAliasDownsample, Hourglass, merged
 from fomm_cli.model.geometry import coordinate_grid, warp
 from fomm_cli.model.motion import MOTIONS
 from fomm_cli.model.types import DenseMotion, Keypoints
@@ -47,10 +47,11 @@ class DenseMotionNetwork(nn.Module):
             # interleaved by candidate: heat map, R, G, B of candidate 0, then of 1, ...
             evidence_and_warped = torch.cat((evidence.unsqueeze(2), warped), dim=2).flatten(1, 2)
         features = self.hourglass(evidence_and_warped)
-        logits = self.mask(features)
-        occlusion = None if self.occlusion is None else self.occlusion(features).to(flows.dtype).sigmoid()
+        maps = merged([self.mask] if self.occlusion is None else [self.mask, self.occlusion], features).to(flows.dtype)
+        candidates = flows.shape[1]
+        occlusion = None if self.occlusion is None else maps[:, candidates:].sigmoid()
         with torch.autocast(small.device.type, enabled=False):
-            mask = logits.to(flows.dtype).softmax(dim=1)
+            mask = maps[:, :candidates].softmax(dim=1)
             flow = (mask.unsqueeze(-1) * flows).sum(dim=1)
         return DenseMotion(flow, occlusion, mask, warped)
 

@@ -130,12 +130,15 @@ class SmoothTransform(NamedTuple):
         return cls(theta, sigma_tps * weights)
 
     def points(self, points: Tensor) -> Tensor:
-        """T of points (B, N, 2); returns (B, N, 2)."""
+        """T of points (B or 1, N, 2); returns (B, N, 2)."""
         moved = apply_2x2(self.theta[:, None, :, :2], points) + self.theta[:, None, :, 2]
         if self.weights is not None:
             distance = (points.unsqueeze(2) - self._control(points)).abs().sum(dim=-1)  # (B, N, P*P)
             bend = distance.square() * torch.log(distance + 1e-6)
-            moved = moved + (bend * self.weights.unsqueeze(1)).sum(dim=-1, keepdim=True)
+            if points.shape[0] == 1:  # one set of points for all maps: the bends are one product of two matrices
+                moved = moved + (bend[0] @ self.weights.T).T.unsqueeze(2)
+            else:
+                moved = moved + (bend * self.weights.unsqueeze(1)).sum(dim=-1, keepdim=True)
         return moved
 
     def jacobian(self, points: Tensor) -> Tensor:
@@ -152,8 +155,9 @@ class SmoothTransform(NamedTuple):
     def frame(self, image: Tensor, align_corners: bool) -> Tensor:
         """The image resampled by T, reflected at the borders: (B, C, H, W) to the same."""
         height, width = image.shape[2:]
-        grid = coordinate_grid(height, width, self.theta).reshape(1, -1, 2).expand(image.shape[0], -1, -1)
-        flow = self.points(grid).reshape(-1, height, width, 2)
+        grid = coordinate_grid(height, width, self.theta).reshape(1, -1, 2)
+        with torch.autocast(image.device.type, enabled=False):
+            flow = self.points(grid).reshape(-1, height, width, 2)
         return warp(image, flow.to(image.dtype), align_corners, padding_mode="reflection")
 
     def _control(self, like: Tensor) -> Tensor:

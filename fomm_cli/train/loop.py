@@ -24,6 +24,7 @@ from fomm_cli.model.geometry import SmoothTransform
 from fomm_cli.train import checkpoint
 from fomm_cli.train.distributed import World
 from fomm_cli.train.logs import Log, truncate
+from fomm_cli.train.memory import keep_freed_memory
 from fomm_cli.train.run import Options, Run
 from fomm_cli.train.state import Part, State
 from fomm_cli.train.step import draw_transform
@@ -47,6 +48,8 @@ def train(
     """
     world = world or World()
     device = resolve(options.device)
+    if device.type == "cpu":
+        keep_freed_memory()
     split = find_split(options.data, options.seed)
     dataset, sampler, loader = feed(config, options, split, world, device)
     state = start(config, options, device, world)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from fomm_cli.config import ModelConfig
-from fomm_cli.model.blocks import AntiAliasDownsample, Hourglass
+from fomm_cli.model.blocks import AntiAliasDownsample, Hourglass, merged
 from fomm_cli.model.geometry import (
     apply_2x2,
     coordinate_grid,
@@ -27,6 +27,7 @@ class KeypointDetector(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         detector = config.detector
+        self.num_kp = config.num_kp
         self.temperature = detector.temperature
         self.down = AntiAliasDownsample(config.num_channels, detector.scale_factor)
         self.predictor = Hourglass(
@@ -47,13 +48,16 @@ class KeypointDetector(nn.Module):
         # Temperature 0.1 turns an error of the logits into pixels: the heads run at full precision, whatever the rest.
         with torch.autocast(features.device.type, enabled=False):
             features = features.to(self.kp.weight.dtype)
-            logits = self.kp(features)  # (B, K, h, w)
-            heatmap = (logits / self.temperature).flatten(2).softmax(dim=2).view_as(logits)
+            # Both heads as one convolution: a wide one costs little more than a narrow one.
+            heads = [self.kp] if self.jacobian is None else [self.kp, self.jacobian]
+            maps = merged(heads, features)
+            logits = maps[:, : self.num_kp]  # (B, K, h, w)
+            heatmap = (logits / self.temperature).flatten(2).softmax(dim=2).unflatten(2, logits.shape[2:])
             value = heatmap_mean(heatmap, coordinate_grid(logits.shape[2], logits.shape[3], like=heatmap))
             if self.jacobian is None:
                 return Keypoints(value, None)
-            maps = self.jacobian(features).unflatten(1, (-1, 4))  # (B, K or 1, 4, h, w)
-            return Keypoints(value, heatmap_mean(heatmap, maps).unflatten(2, (2, 2)))
+            jacobians = maps[:, self.num_kp :].unflatten(1, (-1, 4))  # (B, K or 1, 4, h, w)
+            return Keypoints(value, heatmap_mean(heatmap, jacobians).unflatten(2, (2, 2)))
 
 
 def candidates(source: Keypoints, driving: Keypoints, grid: Tensor) -> Tensor:
