@@ -10,7 +10,10 @@ import sys
 
 import typer
 
+from fomm_cli.commands.bench import bench_app
 from fomm_cli.commands.config import config_app
+from fomm_cli.commands.dataset import dataset_app
+from fomm_cli.commands.eval import eval_app
 from fomm_cli.commands.train import train
 from fomm_cli.commands.weights import weights_app
 from fomm_cli.errors import FommError
@@ -40,7 +43,10 @@ def _root(
 
 
 # The verbs, in the order `fomm --help` shows them.
+app.add_typer(eval_app, name="eval")
 app.add_typer(weights_app, name="weights")
+app.add_typer(dataset_app, name="dataset")
+app.add_typer(bench_app, name="bench")
 app.add_typer(config_app, name="config")
 app.command()(train)
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 
 import av
 import numpy as np
+from av.container import InputContainer
+from av.video.stream import VideoStream
 
 from fomm_cli.data.clips import decode_failure
 from fomm_cli.errors import FommError
@@ -29,41 +32,37 @@ class VideoClip:
         self.path = path
         self.rate: Fraction | None = None
         self._size: tuple[int, int] | None = None
-        self._start()
         try:
             self._index()
         except av.error.FFmpegError as error:
-            self.close()
             raise decode_failure(path, error) from error
-        except FommError:
-            self.close()
-            raise
 
-    def _start(self) -> None:
-        """Open the file, to be read from its very start: a seek to 0 skips frames of an MPEG-1 stream."""
-        try:
-            self._container = av.open(str(self.path))
-        except (av.error.FFmpegError, OSError) as error:
-            raise decode_failure(self.path, error) from error
-        if not self._container.streams.video:
-            self.close()
-            raise FommError(f"{self.path} holds no picture.", "It may be a sound file.")
-        self._stream = self._container.streams.video[0]
-        self._stream.codec_context.thread_count = 1  # a data loader runs one process a core already
+    @contextmanager
+    def _open(self) -> Iterator[tuple[InputContainer, VideoStream]]:
+        """The file from its start. It is opened for each read: an open handle a clip is too many for a large set, and a
+        seek to 0 skips frames of an MPEG-1 stream."""
+        with av.open(str(self.path)) as container:
+            if not container.streams.video:
+                raise FommError(f"{self.path} holds no picture.", "It may be a sound file.")
+            stream = container.streams.video[0]
+            stream.codec_context.thread_count = 1  # a data loader runs one process a core already
+            yield container, stream
 
     def _index(self) -> None:
-        self.rate = self._stream.average_rate or self._stream.base_rate
         times: list[int | None] = []
         keys: list[int] = []
-        for packet in self._container.demux(self._stream):
-            if not packet.size or packet.is_discard:
-                continue
-            times.append(packet.pts)
-            if packet.is_keyframe and packet.pts is not None:
-                keys.append(packet.pts)
+        with self._open() as (container, stream):
+            self.rate = stream.average_rate or stream.base_rate
+            formats = set(container.format.name.split(","))
+            gif = stream.codec_context.name == "gif"  # calls every packet a key frame, and draws on the one before
+            for packet in container.demux(stream):
+                if not packet.size or packet.is_discard:
+                    continue
+                times.append(packet.pts)
+                if packet.is_keyframe and packet.pts is not None:
+                    keys.append(packet.pts)
         known = sorted(time for time in times if time is not None)
-        indexed = not _INDEXED.isdisjoint(self._container.format.name.split(",")) or len(keys) == len(times)
-        gif = self._stream.codec_context.name == "gif"  # flags every packet as a key frame, and draws on the one before
+        indexed = bool(formats & _INDEXED) or len(keys) == len(times)
         self.direct = indexed and not gif and bool(keys) and len(set(known)) == len(times)
         self._times, self._keys = known, sorted(keys)
         self._count = len(times) if self.direct else sum(1 for _ in self._decode())
@@ -117,12 +116,10 @@ class VideoClip:
 
     def _decode(self, start: int | None = None) -> Iterator[av.VideoFrame]:
         """Decoded frames from the key frame at or before a time, or from the very start."""
-        if start is None:
-            self.close()
-            self._start()
-        else:
-            self._container.seek(start, stream=self._stream, backward=True)
-        yield from self._container.decode(self._stream)
+        with self._open() as (container, stream):
+            if start is not None:
+                container.seek(start, stream=stream, backward=True)
+            yield from container.decode(stream)
 
     def _walk(self, wanted: list[int]) -> dict[int, np.ndarray]:
         found = {}
@@ -152,7 +149,7 @@ class VideoClip:
         return found
 
     def close(self) -> None:
-        self._container.close()
+        pass
 
 
 def pixels(frame: av.VideoFrame) -> np.ndarray:

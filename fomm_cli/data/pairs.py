@@ -25,7 +25,7 @@ from fomm_cli.data.sampler import Key, generator
 from fomm_cli.errors import FommError
 
 ATTEMPTS = 50
-OPEN_CLIPS = 64
+OPEN_CLIPS = 1024
 
 
 class Failure(NamedTuple):
@@ -83,10 +83,11 @@ class PairDataset(Dataset[Pair]):
     config   frame_shape, id_sampling, augmentation
     train    false: no identity sampling and no augmentation, as for validation
     repeats  an epoch is every item this many times
-    memory   bytes of decoded frames that one process may keep of clips whose frames cannot be read singly
+    memory   bytes of decoded frames that one process may keep, what it preloaded included: of clips whose frames
+             cannot be read singly the latest stay, so that a strip is not decoded anew for every pair
 
     An item is an identity (with id_sampling) or a clip. A clip that cannot be read is replaced by another one, drawn
-    from (seed, epoch, index) too, and told in the pair's `failures`.
+    from (seed, epoch, index) too, and told in the pair's `failures`. What `memory` holds never changes a pair.
     """
 
     def __init__(
@@ -117,6 +118,7 @@ class PairDataset(Dataset[Pair]):
             self.items = [[place] for place in range(len(self.clips))]
         self.memory = memory
         self._held: dict[int, np.ndarray] = {}
+        self._held_bytes = 0
         self._kept: OrderedDict[int, np.ndarray] = OrderedDict()
         self._kept_bytes = 0
         self._open: OrderedDict[int, Clip] = OrderedDict()
@@ -139,9 +141,7 @@ class PairDataset(Dataset[Pair]):
             place = members[int(rng.integers(len(members)))] if len(members) > 1 else members[0]
             ref = self.clips[place]
             try:
-                length = self._length(place)
-                first, second = sorted(int(number) for number in rng.integers(length, size=2))
-                pair = self.read(place, first, second)
+                pair, first, second = self.draw(place, rng)
             except FommError as error:
                 failures.append(Failure(ref.path.name, error.what))
                 self._forget(place)
@@ -155,6 +155,16 @@ class PairDataset(Dataset[Pair]):
             "`fomm dataset check` lists every unreadable clip.",
         )
 
+    def draw(self, place: int, rng: np.random.Generator) -> tuple[np.ndarray, int, int]:
+        """Two frames of the clip at a place of `clips`, drawn with replacement, the earlier first, not augmented.
+
+        returns  uint8 (2, *frame_shape, 3) and the two frame numbers
+        """
+        kept = self._memory(place)
+        length = len(self._clip(place) if kept is None else kept)
+        first, second = sorted(int(number) for number in rng.integers(length, size=2))
+        return self._read(place, first, second), first, second
+
     def preload(self, limit: int, threads: int = 1) -> int:
         """Decode clips at frame_shape until `limit` bytes are held; returns how many clips fit.
 
@@ -162,10 +172,12 @@ class PairDataset(Dataset[Pair]):
         are left to `item`, which tells of them.
         """
         height, width = self.config.frame_shape
-        lock, spent = Lock(), 0
+        lock, spent, full = Lock(), 0, False
 
         def load(place: int) -> None:
-            nonlocal spent
+            nonlocal spent, full
+            if full:  # opening the rest of a large set to see which clips are small enough would take minutes
+                return
             try:
                 clip = self.clips[place].open()
             except FommError:
@@ -174,6 +186,7 @@ class PairDataset(Dataset[Pair]):
                 cost = len(clip) * height * width * 3
                 with lock:
                     if spent + cost > limit:
+                        full = True
                         return
                     spent += cost
                 self._held[place] = self._decode(clip, range(len(clip)))
@@ -184,19 +197,16 @@ class PairDataset(Dataset[Pair]):
 
         with ThreadPoolExecutor(threads) as pool:
             list(pool.map(load, range(len(self.clips))))
+        self._held_bytes = spent
         return len(self._held)
 
-    def _length(self, place: int) -> int:
-        kept = self._memory(place)
-        return len(self._clip(place) if kept is None else kept)
-
-    def read(self, place: int, first: int, second: int) -> np.ndarray:
-        """Two frames of the clip at a place of `clips`, not augmented: uint8 (2, *frame_shape, 3)."""
+    def _read(self, place: int, first: int, second: int) -> np.ndarray:
+        """Two frames of a clip: uint8 (2, *frame_shape, 3)."""
         kept = self._memory(place)
         if kept is None:
             clip = self._clip(place)
             height, width = self.config.frame_shape
-            if clip.direct or len(clip) * height * width * 3 > self.memory:
+            if clip.direct or len(clip) * height * width * 3 > self.memory - self._held_bytes:
                 return self._decode(clip, [first, second])
             kept = self._decode(clip, range(len(clip)))
             self._keep(place, kept)
@@ -214,12 +224,12 @@ class PairDataset(Dataset[Pair]):
     def _keep(self, place: int, frames: np.ndarray) -> None:
         self._kept[place] = frames
         self._kept_bytes += frames.nbytes
-        while self._kept_bytes > self.memory:
+        while self._kept_bytes > self.memory - self._held_bytes:
             _, dropped = self._kept.popitem(last=False)
             self._kept_bytes -= dropped.nbytes
 
     def _clip(self, place: int) -> Clip:
-        """An opened clip; the least used is closed, so that a large set does not run out of file handles."""
+        """An opened clip, which is its index only; the least used is forgotten, so that a large set stays in bounds."""
         if place in self._open:
             self._open.move_to_end(place)
         else:
@@ -235,4 +245,11 @@ class PairDataset(Dataset[Pair]):
 
     def __getstate__(self) -> dict[str, Any]:
         # A spawned worker starts without frames: copying them to each would multiply what was meant to be shared.
-        return {**self.__dict__, "_open": OrderedDict(), "_held": {}, "_kept": OrderedDict(), "_kept_bytes": 0}
+        return {
+            **self.__dict__,
+            "_open": OrderedDict(),
+            "_held": {},
+            "_held_bytes": 0,
+            "_kept": OrderedDict(),
+            "_kept_bytes": 0,
+        }

@@ -1,0 +1,15 @@
+"""`fomm bench`: measurements, one file each."""
+
+from __future__ import annotations
+
+import typer
+
+from fomm_cli.commands.bench_data import data
+
+bench_app = typer.Typer(
+    name="bench",
+    no_args_is_help=True,
+    help="Measure on this machine: data, animation, training.",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+bench_app.command()(data)
