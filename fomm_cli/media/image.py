@@ -1,0 +1,163 @@
+"""Pictures: whatever Pillow opens comes in as uint8 RGB (H, W, 3), upright and over white."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from fomm_cli import files
+from fomm_cli.errors import FommError
+
+Frame = NDArray[np.uint8]
+"""A picture, (H, W, 3), RGB, 0 to 255."""
+
+MAX_PIXELS = 128_000_000
+"""More than any sensible photograph; a file that unpacks to more is refused before it is unpacked."""
+
+
+class Box(NamedTuple):
+    """A rectangle in pixels of a picture, (0, 0) its top left corner; it may reach outside."""
+
+    left: int
+    top: int
+    width: int
+    height: int
+
+
+def open_image(path: str | Path) -> Image.Image:
+    """The file opened but not decoded; the caller closes it. Too large a picture is refused here."""
+    path = Path(path)
+    if path.is_dir():
+        raise FommError(f"{path} is a folder, not a picture.", "Name one picture.")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            image = Image.open(path)
+    except FileNotFoundError as error:
+        raise FommError(f"{path} does not exist.", "Check the path.") from error
+    except Image.DecompressionBombError as error:
+        raise FommError(f"{path} is far too large a picture.", "Scale it down first.") from error
+    except UnidentifiedImageError as error:
+        files.check_payload(path, "a picture")
+        raise FommError(f"{path} is not a picture in a known format.", "Use PNG, JPEG, WebP or TIFF.") from error
+    except OSError as error:
+        raise files.explain_os_error(error, path, "read") from error
+    except (ValueError, SyntaxError, OverflowError, EOFError) as error:  # what Pillow's parsers raise on broken headers
+        raise FommError(f"{path} is a damaged picture: {error}.", "Save it again from a picture editor.") from error
+    width, height = image.size
+    if width * height > MAX_PIXELS:
+        image.close()
+        raise FommError(
+            f"{path} is {width} x {height} pixels, more than {MAX_PIXELS // 1_000_000} million.",
+            "Scale it down first; the network sees a small square anyway.",
+        )
+    return image
+
+
+def read_image(path: str | Path) -> Frame:
+    """The picture as uint8 RGB (H, W, 3): turned as EXIF says, alpha over white, the first frame of an animation.
+
+    16-bit grey keeps its upper byte (value / 257); other deep modes, whose range no file states, are stretched.
+    """
+    with open_image(path) as image:
+        return to_rgb(image, path)
+
+
+def to_rgb(image: Image.Image, path: str | Path = "the picture") -> Frame:
+    """The current frame of an opened picture as uint8 RGB (H, W, 3)."""
+    try:
+        image.load()
+        upright = ImageOps.exif_transpose(image)
+    except Exception as error:  # Pillow's decoders raise many types on damaged data, and none of them is our bug
+        raise FommError(f"{path} is a damaged picture: {error}.", "Save it again from a picture editor.") from error
+    if upright.mode.startswith("I;16"):
+        grey = np.asarray(upright.convert("I"))
+        return _grey((grey + 128) // 257)
+    if upright.mode in {"I", "F"}:
+        deep = image.format == "PNG"  # a grey PNG in mode I is 16-bit, however dark
+        return _grey(np.asarray(upright) / 257 if deep else _stretch(np.asarray(upright)))
+    if upright.has_transparency_data:
+        picture = upright.convert("RGBA")
+        white = Image.new("RGBA", picture.size, "white")
+        upright = Image.alpha_composite(white, picture)
+    return np.array(upright.convert("RGB"), dtype=np.uint8)
+
+
+def _stretch(values: NDArray[Any]) -> NDArray[Any]:
+    """32-bit grey to 0..255: 16-bit data (the usual content of mode I) by 257, [0, 1] floats by 255, else by range."""
+    values = np.nan_to_num(values.astype(np.float64))
+    low, high = float(values.min()), float(values.max())
+    if low >= 0 and high <= 1 and np.any(values % 1):
+        return values * 255
+    if low >= 0 and high <= 255:
+        return values
+    if low >= 0 and high <= 65535:
+        return values / 257
+    return (values - low) / max(high - low, 1e-12) * 255
+
+
+def _grey(values: NDArray[Any]) -> Frame:
+    grey = np.clip(np.rint(values), 0, 255).astype(np.uint8)
+    return np.repeat(grey[..., None], 3, axis=2)
+
+
+def write_image(path: str | Path, array: Frame, force: bool = False) -> None:
+    """Write uint8 RGB (H, W, 3) atomically; the suffix names the format."""
+    path = Path(path)
+    Image.init()
+    if path.suffix.lower() not in Image.EXTENSION:
+        raise FommError(f"{path} has no suffix of a picture format.", "Use .png or .jpg.")
+    with files.atomic_path(path, force) as temporary:
+        try:
+            Image.fromarray(np.ascontiguousarray(array)).save(temporary)
+        except (ValueError, KeyError) as error:
+            raise FommError(f"{path} could not be written: {error}.", "Use .png or .jpg.") from error
+
+
+def resize(array: Frame, size: tuple[int, int]) -> Frame:
+    """Resampled to `size` = (H, W), anti-aliased when it shrinks; the very same array when it fits already."""
+    height, width = size
+    if array.shape[:2] == (height, width):
+        return array
+    shrinks = array.shape[0] >= height and array.shape[1] >= width
+    picture = Image.fromarray(np.ascontiguousarray(array))
+    # The kernels grow with the factor, so that nothing aliases; a cheap integer reduction down to three times the final
+    # size comes first, which the eye cannot tell and which makes large frames several times faster.
+    how = Image.Resampling.LANCZOS if shrinks else Image.Resampling.BICUBIC
+    return np.array(picture.resize((width, height), how, reducing_gap=3.0), dtype=np.uint8)
+
+
+def center_square(height: int, width: int) -> Box:
+    """The largest square in the middle."""
+    side = min(height, width)
+    return Box((width - side) // 2, (height - side) // 2, side, side)
+
+
+def center_box(height: int, width: int, aspect: float = 1.0) -> Box:
+    """The largest box in the middle whose width is `aspect` times its height."""
+    box_width = max(1, min(width, round(height * aspect)))
+    box_height = max(1, min(height, round(width / aspect)))
+    return Box((width - box_width) // 2, (height - box_height) // 2, box_width, box_height)
+
+
+def pad_box(height: int, width: int, aspect: float = 1.0) -> Box:
+    """The smallest box around the whole picture whose width is `aspect` times its height."""
+    box_width = max(width, round(height * aspect))
+    box_height = max(height, round(width / aspect))
+    return Box(-((box_width - width) // 2), -((box_height - height) // 2), box_width, box_height)
+
+
+def crop(array: Frame, box: Box) -> Frame:
+    """The part inside `box`; where it reaches outside, the picture's edge pixels go on."""
+    height, width = array.shape[:2]
+    left, top, right, bottom = box.left, box.top, box.left + box.width, box.top + box.height
+    if left >= 0 and top >= 0 and right <= width and bottom <= height:
+        return array[top:bottom, left:right]
+    rows = np.clip(np.arange(top, bottom), 0, height - 1)
+    columns = np.clip(np.arange(left, right), 0, width - 1)
+    return array[rows[:, None], columns[None, :]]

@@ -1,0 +1,300 @@
+"""Writing clips: mp4, mov, mkv, webm, gif or a folder of png; whole or not at all, in time and with sound."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Protocol
+
+import av
+import av.error
+import numpy as np
+from PIL import Image
+
+from fomm_cli import files
+from fomm_cli.errors import FommError
+from fomm_cli.media.image import Frame
+from fomm_cli.media.probe import SWS
+from fomm_cli.media.sound import Sound
+
+MOVIES = {".mp4": "libx264", ".m4v": "libx264", ".mov": "libx264", ".mkv": "libx264", ".webm": "libvpx-vp9"}
+SUFFIXES = [*MOVIES, ".gif", ""]
+_FINEST = 1_000_000
+_BT709 = 1
+
+
+class _Sink(Protocol):
+    def write(self, frame: Frame, time: Fraction) -> None: ...
+
+    def finish(self) -> None: ...
+
+    def abandon(self) -> None: ...
+
+
+class VideoWriter:
+    """Frames in, a file out; nothing stands at `path` until the `with` block has ended well.
+
+    >>> with VideoWriter("out.mp4", Fraction(30000, 1001)) as writer:
+    ...     writer.write(frame)
+
+    path        its suffix decides: mp4, m4v, mov, mkv (H.264), webm (VP9), gif, none = a folder of png
+    rate        frames per second, exact; where frames come with times of their own, the rate they average to
+    size        (H, W) all frames will have; None = that of the first
+    crf         quality, lower is better: 0 to 51 for H.264, 0 to 63 for VP9
+    audio_from  a clip whose sound goes along: copied where the container takes it, else AAC or Opus; a clip without
+                sound is no error, and gif and png have no place for it
+    time_base   seconds per tick of the clock the frame times come from, so that they can be kept to the tick
+    H.264 in 4:2:0 wants even sides: an odd one is grown by repeating the last row or column.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        rate: Fraction,
+        size: tuple[int, int] | None = None,
+        crf: int = 18,
+        audio_from: str | Path | None = None,
+        force: bool = False,
+        time_base: Fraction | None = None,
+    ) -> None:
+        self.path = Path(path)
+        self.rate = Fraction(rate)
+        self.size = size
+        self.count = 0
+        self._crf = crf
+        self._audio_from = None if audio_from is None else Path(audio_from)
+        self._force = force
+        self._tick = clock(self.rate, time_base)
+        self._sink: _Sink | None = None
+        self._stack = contextlib.ExitStack()
+        check_suffix(self.path)
+        if not 0 <= crf <= (limit := 63 if self.path.suffix.lower() == ".webm" else 51):
+            raise FommError(f"Quality {crf} is out of range for {self.path.name}.", f"Use --crf 0 to {limit}.")
+
+    def __enter__(self) -> VideoWriter:
+        if self.path.suffix:
+            self._temporary = self._stack.enter_context(files.atomic_path(self.path, self._force))
+        else:
+            self._temporary = self._stack.enter_context(files.atomic_folder(self.path, self._force, "*.png"))
+        return self
+
+    def write(self, frame: Frame, time: Fraction | None = None) -> None:
+        """Append a frame, uint8 RGB (H, W, 3); `time` in seconds, None = one step of the rate after the last."""
+        height, width = frame.shape[:2]
+        if frame.dtype != np.uint8 or frame.shape != (height, width, 3):
+            raise ValueError(f"a frame is uint8 (H, W, 3), not {frame.dtype} {frame.shape}")
+        self.size = self.size or (height, width)
+        if (height, width) != self.size:
+            raise ValueError(f"frame {self.count} is {(height, width)}, the clip {self.size}")
+        with self._explained():
+            if self._sink is None:
+                self._sink = self._open()
+            self._sink.write(frame, self.count / self.rate if time is None else time)
+        self.count += 1
+
+    def _open(self) -> _Sink:
+        assert self.size is not None
+        suffix = self.path.suffix.lower()
+        if not suffix:
+            return _Pictures(self._temporary)
+        if suffix == ".gif":
+            return _Gif(self._temporary, self.rate, self.size)
+        sound = Sound.open(self._audio_from, suffix) if self._audio_from else None
+        return _Movie(self._temporary, suffix, self.rate, self._tick, self.size, self._crf, sound)
+
+    @contextlib.contextmanager
+    def _explained(self) -> Any:
+        try:
+            yield
+        except (av.error.FFmpegError, OSError) as error:
+            if isinstance(error, OSError):
+                raise files.explain_os_error(error, self.path) from error
+            said = (error.strerror or str(error)).rstrip(".").lower()
+            raise FommError(
+                f"{self.path} could not be written: {said}.", "Try another format, such as .mp4."
+            ) from error
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with contextlib.ExitStack() as last:
+            last.push(self._stack.pop_all())  # runs with whatever is raised here: the temporary goes or takes its name
+            sink, self._sink = self._sink, None
+            if error is not None:
+                if sink is not None:
+                    sink.abandon()
+                raise error
+            if sink is None:
+                raise FommError(f"There are no frames to write to {self.path}.", "Check the driving clip.")
+            try:
+                with self._explained():
+                    sink.finish()
+            except BaseException:
+                sink.abandon()
+                raise
+
+
+def check_suffix(path: Path) -> None:
+    """Refuse, before any work, a name whose suffix is no format we write."""
+    if path.suffix.lower() not in SUFFIXES:
+        known = ", ".join(s for s in SUFFIXES if s)
+        raise FommError(f"{path.name} has no suffix of a format that is written here.", f"Use {known}, or none: png.")
+
+
+def clock(rate: Fraction, time_base: Fraction | None) -> Fraction:
+    """Seconds per tick of a clock in which both the steps of `rate` and the ticks of `time_base` are whole numbers.
+
+    Where no such clock with at most a million ticks a second exists, 1/90000, the clock of broadcast streams.
+    """
+    step = 1 / rate
+    if time_base is None:
+        return step
+    tick = Fraction(1, math.lcm(step.denominator, time_base.denominator))
+    return tick if tick.denominator <= _FINEST else Fraction(1, 90_000)
+
+
+class _Movie:
+    """H.264 or VP9 in one of ffmpeg's containers, with or without sound."""
+
+    def __init__(
+        self,
+        path: Path,
+        suffix: str,
+        rate: Fraction,
+        tick: Fraction,
+        size: tuple[int, int],
+        crf: int,
+        sound: Sound | None,
+    ) -> None:
+        options = {"movflags": "+faststart"} if suffix in {".mp4", ".m4v", ".mov"} else {}
+        kind = {".m4v": "mp4", ".mkv": "matroska"}.get(suffix, suffix[1:])
+        self._container = av.open(str(path), "w", format=kind, container_options=options)
+        codec = MOVIES[suffix]
+        settings = {"crf": str(crf)}
+        if codec == "libvpx-vp9":
+            settings |= {"b": "0", "deadline": "good", "cpu-used": "4", "row-mt": "1"}
+        try:
+            stream: Any = self._container.add_stream(codec, rate=rate, options=settings)
+        except (av.codec.codec.UnknownCodecError, ValueError) as error:
+            raise FommError(f"This build of PyAV has no encoder {codec}.", "Reinstall it: pip install -U av") from error
+        odd = suffix != ".webm"
+        self._pad = (size[0] % 2, size[1] % 2) if odd else (0, 0)
+        stream.height, stream.width = size[0] + self._pad[0], size[1] + self._pad[1]
+        stream.pix_fmt = "yuv420p"
+        context = stream.codec_context
+        context.time_base = stream.time_base = tick
+        context.colorspace = context.color_primaries = context.color_trc = _BT709
+        context.color_range = 1
+        self._stream, self._tick, self._sound = stream, tick, sound
+        self._step = max(1, round(1 / rate / tick))
+        self._zero: Fraction | None = Fraction(0) if sound else None
+        self._last: int | None = None
+        if sound:
+            sound.attach(self._container)
+
+    def write(self, frame: Frame, time: Fraction) -> None:
+        if self._zero is None:
+            self._zero = time  # alone, the picture starts at 0; with sound it keeps its distance to it
+        stamp = round((time - self._zero) / self._tick)
+        if self._last is not None and stamp <= self._last:
+            stamp = self._last + 1
+        if any(self._pad):
+            frame = np.pad(frame, ((0, self._pad[0]), (0, self._pad[1]), (0, 0)), mode="edge")
+        picture: Any = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")
+        picture = picture.reformat(format="yuv420p", dst_colorspace=_BT709, interpolation=SWS)
+        picture.colorspace, picture.color_range = _BT709, 1
+        picture.pts, picture.time_base, picture.duration = stamp, self._tick, self._step
+        self._last = stamp
+        self._container.mux(self._stream.encode(picture))
+        if self._sound:
+            self._sound.pump(stamp * self._tick)
+
+    def finish(self) -> None:
+        if self._sound:
+            self._sound.pump(None)
+            self._sound.close()
+        self._container.mux(self._stream.encode())
+        self._container.close()
+
+    def abandon(self) -> None:
+        if self._sound:
+            self._sound.close()
+        with contextlib.suppress(Exception):  # the file is about to be deleted: whatever it says no longer matters
+            self._container.close()
+
+
+class _Gif:
+    """A GIF with a palette of its own for every frame, so that nothing has to be kept until the end."""
+
+    def __init__(self, path: Path, rate: Fraction, size: tuple[int, int]) -> None:
+        self._tick = Fraction(1, 100)
+        self._container = av.open(str(path), "w", format="gif")
+        stream: Any = self._container.add_stream("gif", rate=rate)
+        stream.height, stream.width = size
+        stream.pix_fmt = "pal8"
+        stream.codec_context.time_base = stream.time_base = self._tick
+        self._stream = stream
+        graph: Any = av.filter.Graph()
+        source = graph.add_buffer(width=size[1], height=size[0], format="rgb24", time_base=self._tick)
+        split = graph.add("split", "2")
+        palette = graph.add("palettegen", "stats_mode=single")
+        use = graph.add("paletteuse", "new=1:dither=sierra2_4a")
+        sink = graph.add("buffersink")
+        source.link_to(split)
+        split.link_to(use, 0, 0)
+        split.link_to(palette, 1, 0)
+        palette.link_to(use, 0, 1)
+        use.link_to(sink)
+        graph.configure()
+        self._graph = graph
+        self._zero: Fraction | None = None
+        self._last = -1
+
+    def write(self, frame: Frame, time: Fraction) -> None:
+        if self._zero is None:
+            self._zero = time
+        stamp = max(round((time - self._zero) / self._tick), self._last + 1)
+        picture: Any = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")
+        picture.pts, picture.time_base = stamp, self._tick
+        self._last = stamp
+        self._graph.push(picture)
+        self._drain()
+
+    def _drain(self) -> None:
+        while True:
+            try:
+                picture = self._graph.pull()
+            except (BlockingIOError, av.error.EOFError):
+                return
+            self._container.mux(self._stream.encode(picture))
+
+    def finish(self) -> None:
+        self._graph.push(None)
+        self._drain()
+        self._container.mux(self._stream.encode())
+        self._container.close()
+
+    def abandon(self) -> None:
+        with contextlib.suppress(Exception):  # as above
+            self._container.close()
+
+
+class _Pictures:
+    """000000.png, 000001.png, ...: lossless, and without any time."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._count = 0
+
+    def write(self, frame: Frame, time: Fraction) -> None:
+        Image.fromarray(np.ascontiguousarray(frame)).save(self._folder / f"{self._count:06d}.png", compress_level=3)
+        self._count += 1
+
+    def finish(self) -> None:
+        pass
+
+    def abandon(self) -> None:
+        pass
