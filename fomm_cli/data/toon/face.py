@@ -64,7 +64,7 @@ def head(rig: Rig, canvas: Canvas) -> Cap:
 def _cheek(rig: Rig, canvas: Canvas, side: int) -> None:
     i, m = rig.identity, rig.motion
     frame = rig.place(side * 0.50, i.nose_y + 0.10 - 0.03 * m.smile)
-    patch = canvas.patch(frame, 0.30, 0.24)
+    patch = canvas.patch(frame, 0.48, 0.40)  # as far as the blush reaches
     u, v = patch.local(frame)
     blob = torch.exp(-(u * u * 26 + v * v * 40))
     blob = blob * (1 - 0.6 * wide(i.beard)) * patch.mask
