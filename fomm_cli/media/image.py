@@ -124,12 +124,11 @@ def resize(array: Frame, size: tuple[int, int]) -> Frame:
     height, width = size
     if array.shape[:2] == (height, width):
         return array
-    shrinks = array.shape[0] >= height and array.shape[1] >= width
     picture = Image.fromarray(np.ascontiguousarray(array))
-    # The kernels grow with the factor, so that nothing aliases; a cheap integer reduction down to three times the final
-    # size comes first, which the eye cannot tell and which makes large frames several times faster.
-    how = Image.Resampling.LANCZOS if shrinks else Image.Resampling.BICUBIC
-    return np.array(picture.resize((width, height), how, reducing_gap=3.0), dtype=np.uint8)
+    # The kernel grows with the factor, so that nothing aliases; an integer reduction down to twice the final size comes
+    # first, which the eye cannot tell and which halves the time on large frames.
+    small = picture.resize((width, height), Image.Resampling.BICUBIC, reducing_gap=2.0)
+    return np.array(small, dtype=np.uint8)
 
 
 def center_square(height: int, width: int) -> Box:

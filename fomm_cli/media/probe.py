@@ -32,8 +32,8 @@ _OPTIONS = {"protocol_whitelist": "file", "format_whitelist": _FORMATS}
 
 
 SWS: Any = 4
-"""How ffmpeg converts pixels: bicubic, its quick way. Accurate rounding took five times as long and, on real clips through
-x264 and back, came out further from the original."""
+"""How ffmpeg converts pixels: bicubic, its quick way. Accurate rounding took five times as long and, on real clips
+through x264 and back, came out further from the original."""
 
 
 @dataclass(frozen=True)
