@@ -1,0 +1,276 @@
+"""The network of a plain model, rebuilt for speed: the same three seams, the same numbers up to rounding.
+
+What is done to it, each step exact up to rounding: batch norms folded into the convolutions (in float64), those before
+a convolution as one affine-and-ReLU; channels_last from end to end; the doubling of the up blocks inside their kernels;
+the heads of a network in one convolution; all candidates of all frames warped through one grid; the source's features
+gathered, dimmed and laid out in one pass; the last convolution, which has three outputs, by kernel columns.
+
+Keypoints and everything that is a coordinate stay in float32 whatever the precision: the detector divides by a
+temperature of 0.1, which makes pixels of the rounding of its logits.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from fomm_cli.engine import fold
+from fomm_cli.engine.layers import Conv, Doubling, Phases, packs
+from fomm_cli.engine.sample import gather, rows
+from fomm_cli.model.blocks import AntiAliasDownsample, Hourglass, ResBlock, SameBlock
+from fomm_cli.model.dense import warp_candidates
+from fomm_cli.model.generator import warp_shared
+from fomm_cli.model.geometry import coordinate_grid, gaussians, inverse_2x2, product_2x2, resize, resize_flow
+from fomm_cli.model.network import FirstOrderModel
+from fomm_cli.model.types import Keypoints
+
+
+class FusedSource(NamedTuple):
+    """All that depends on the source alone.
+
+    image     (1, 3, H, W)
+    small     (1, 3, h, w): the source, anti-aliased down to the motion maps
+    features  (1, C, H / 2^n, W / 2^n), channels_last, float32: the generator's features before the warp
+    """
+
+    image: Tensor
+    small: Tensor
+    features: Tensor
+
+
+class FusedRendering(NamedTuple):
+    """prediction (B, 3, H, W) in [0, 1], flow (B, h, w, 2), occlusion (B, 1, h, w) or None; all float32."""
+
+    prediction: Tensor
+    flow: Tensor
+    occlusion: Tensor | None
+
+
+class FusedNetwork:
+    """Made once from a plain model in eval mode, whose weights it copies; serves frames of any size the model takes.
+
+    size       (H, W) the kernels are chosen for
+    precision  torch.float32, bfloat16 or float16: of the dense-motion hourglass and the generator
+    packed     whether to pack weights for oneDNN; None: where this device can
+    """
+
+    def __init__(
+        self,
+        model: FirstOrderModel,
+        size: tuple[int, int] | None = None,
+        precision: torch.dtype = torch.float32,
+        packed: bool | None = None,
+    ) -> None:
+        self.size = size or model.size
+        self.config = model.config
+        self.precision = precision
+        weight = model.generator.final.weight
+        self.device = weight.device
+        self.packed = packs(self.device) if packed is None else packed
+        with torch.no_grad():
+            self._detector(model)
+            self._dense_motion(model)
+            self._generator(model)
+
+    # ------------------------------------------------------------------------------------------------- construction
+
+    def _detector(self, model: FirstOrderModel) -> None:
+        detector = model.keypoint_detector
+        like = self._like(torch.float32)
+        self.detector_down = _downsample(detector.down)
+        side = min(self.size) // detector.down.stride
+        self.detector_hourglass = FusedHourglass(detector.predictor, like, side, self.packed)
+        heads = (detector.kp,) if detector.jacobian is None else (detector.kp, detector.jacobian)
+        weight, bias = fold.merged(*heads)
+        temperature = torch.ones_like(bias)
+        temperature[: self.config.num_kp] = 1 / detector.temperature
+        pad = self.config.detector.pad
+        self.detector_heads = Conv(
+            weight * temperature[:, None, None, None], bias * temperature, like, padding=(pad, pad), packed=self.packed
+        )
+
+    def _dense_motion(self, model: FirstOrderModel) -> None:
+        dense = model.dense_motion
+        like = self._like(self.precision)
+        self.dense_down = _downsample(dense.down)
+        self.dense_hourglass = FusedHourglass(dense.hourglass, like, min(self.size) // dense.down.stride, self.packed)
+        heads = (dense.mask,) if dense.occlusion is None else (dense.mask, dense.occlusion)
+        self.dense_heads = Conv(*fold.merged(*heads), like, packed=self.packed)
+
+    def _generator(self, model: FirstOrderModel) -> None:
+        generator = model.generator
+        like, exact = self._like(self.precision), self._like(torch.float32)
+        self.encoder = [
+            Conv(*_folded(block), exact, relu=True, packed=self.packed)
+            for block in [generator.first, *generator.down_blocks]
+        ]
+        self.bottleneck = [FusedResBlock(block, like, self.packed) for block in generator.bottleneck]
+        side = min(self.size) >> len(generator.down_blocks)
+        self.up_blocks = [_up(block, like, side << i, self.packed) for i, block in enumerate(generator.up_blocks)]
+        weight, bias = fold.plain(generator.final)
+        self.final_taps = weight.shape[3]
+        weight = fold.columns(weight)
+        self.final = Conv(weight, weight.new_zeros(weight.shape[0]), like, packed=self.packed)
+        self.final_bias = bias.to(exact)[:, None, None]
+
+    def _like(self, dtype: torch.dtype) -> Tensor:
+        return torch.empty(0, device=self.device, dtype=dtype)
+
+    # --------------------------------------------------------------------------------------------------- the seams
+
+    def detect(self, image: Tensor) -> Keypoints:
+        """Keypoints of images (B, 3, H, W) in [0, 1], float32."""
+        x = self.detector_hourglass(_channels_last(self.detector_down(image.float())))
+        maps = self.detector_heads(x)  # (B, K + 4K or 4, h, w)
+        num_kp = self.config.num_kp
+        height, width = maps.shape[2:]
+        flat = maps.flatten(2)
+        heatmap = flat[:, :num_kp].contiguous().softmax(dim=2)  # the temperature is in the weights
+        grid = coordinate_grid(height, width, like=heatmap).view(-1, 2)
+        value = torch.stack([(heatmap * grid[:, axis]).sum(dim=2) for axis in (0, 1)], dim=2)
+        if not self.config.estimate_jacobian:
+            return Keypoints(value, None)
+        jacobians = flat[:, num_kp:].unflatten(1, (-1, 4))
+        jacobian = (heatmap.unsqueeze(2) * jacobians).sum(dim=3)
+        return Keypoints(value, jacobian.unflatten(2, (2, 2)))
+
+    def encode(self, source: Tensor) -> FusedSource:
+        """Everything that depends on the source (1, 3, H, W) alone; float32, since it is done once."""
+        source = source.float()
+        x = self.encoder[0](_channels_last(source))
+        for conv in self.encoder[1:]:
+            x = F.avg_pool2d(conv(x), 2)
+        return FusedSource(source, self.dense_down(source), x)
+
+    def render(self, source: FusedSource, kp_source: Keypoints, kp_driving: Keypoints) -> FusedRendering:
+        """The source in the poses of `kp_driving`, of batch B; `kp_source` of batch 1."""
+        flow, occlusion = self.motion(source.small, kp_source, kp_driving)
+        return FusedRendering(self.decode(source, flow, occlusion), flow, occlusion)
+
+    def motion(self, small: Tensor, source: Keypoints, driving: Keypoints) -> tuple[Tensor, Tensor | None]:
+        """Flow (B, h, w, 2) and occlusion (B, 1, h, w) or None."""
+        height, width = small.shape[2:]
+        batch, num = driving.value.shape[0], driving.value.shape[1] + 1
+        flows = self._candidates(source, driving, height, width)  # (B, K+1, h, w, 2)
+        x = small.new_empty((batch, height, width, num, 1 + small.shape[1]), dtype=self.precision)
+        variance = self.config.dense_motion.kp_variance
+        evidence = gaussians(driving.value, height, width, variance) - gaussians(source.value, height, width, variance)
+        x[..., 0, 0] = 0
+        x[..., 1:, 0] = evidence.permute(0, 2, 3, 1)
+        warped = warp_candidates(small, flows, self.config.align_corners)  # (B, K+1, 3, h, w)
+        x[..., 1:] = warped.permute(0, 3, 4, 1, 2)
+        features = self.dense_hourglass(x.flatten(3).permute(0, 3, 1, 2))
+        logits = self.dense_heads(features).float().contiguous()  # (B, K+1 (+1), h, w)
+        mask = logits[:, :num].softmax(dim=1)
+        flow = (mask.unsqueeze(-1) * flows).sum(dim=1)
+        return flow, logits[:, num:].sigmoid() if logits.shape[1] > num else None
+
+    def _candidates(self, source: Keypoints, driving: Keypoints, height: int, width: int) -> Tensor:
+        """M z + (p_s - M p_d), M = J_s J_d^-1, for each keypoint; the identity for the background."""
+        grid = coordinate_grid(height, width, like=driving.value)
+        batch, num_kp = driving.value.shape[:2]
+        flows = grid.new_empty((batch, num_kp + 1, height, width, 2))
+        flows[:, 0] = grid
+        if source.jacobian is None or driving.jacobian is None:
+            flows[:, 1:] = grid + (source.value - driving.value)[:, :, None, None]
+            return flows
+        matrix = product_2x2(source.jacobian, inverse_2x2(driving.jacobian))[:, :, None, None]  # (B, K, 1, 1, 2, 2)
+        offset = grid - driving.value[:, :, None, None]
+        moved = torch.addcmul(source.value[:, :, None, None], matrix[..., 0], offset[..., :1])
+        flows[:, 1:] = torch.addcmul(moved, matrix[..., 1], offset[..., 1:])
+        return flows
+
+    def decode(self, source: FusedSource, flow: Tensor, occlusion: Tensor | None) -> Tensor:
+        """The picture (B, 3, H, W) from the source's features under the flow."""
+        x = self._warp_features(source.features, flow, occlusion).to(self.precision)
+        for block in self.bottleneck:
+            x = block(x)
+        for up in self.up_blocks:
+            x = up(x)
+        prediction = self._shift_sum(self.final(x)).add_(self.final_bias).sigmoid_()
+        if self.config.generator.skip == "blend":
+            assert occlusion is not None
+            size = (source.image.shape[2], source.image.shape[3])
+            warped = warp_shared(source.image, resize_flow(flow, size), self.config.align_corners)
+            prediction.lerp_(warped, resize(occlusion, size))
+        return prediction
+
+    def _warp_features(self, features: Tensor, flow: Tensor, occlusion: Tensor | None) -> Tensor:
+        size = (features.shape[2], features.shape[3])
+        flow = resize_flow(flow, size)
+        weight = None if occlusion is None else resize(occlusion, size)
+        if self.device.type == "cpu":
+            return gather(rows(features), size, flow, weight, self.config.align_corners)
+        x = warp_shared(features, flow, self.config.align_corners)
+        return _channels_last(x if weight is None else x * weight)
+
+    def _shift_sum(self, parts: Tensor) -> Tensor:
+        """Adds the kernel columns' parts (B, taps * C, H, W), each shifted to where its column looks, in float32."""
+        taps = self.final_taps
+        channels, width = parts.shape[1] // taps, parts.shape[3]
+        padded = F.pad(parts.contiguous(), (taps // 2, taps // 2))
+        total = padded[:, :channels, :, :width].float()
+        for tap in range(1, taps):
+            total += padded[:, tap * channels : (tap + 1) * channels, :, tap : tap + width]
+        return total.contiguous()
+
+
+class FusedHourglass:
+    """An hourglass with its norms folded: (B, C, H, W) to (B, e + C, H, W), channels_last.
+
+    side  the smaller side of its input
+    """
+
+    def __init__(self, plain: Hourglass, like: Tensor, side: int, packed: bool) -> None:
+        self.down = [Conv(*_folded(block), like, relu=True, packed=packed) for block in plain.encoder.down_blocks]
+        count = len(self.down)
+        self.up = [_up(block, like, side >> (count - i), packed) for i, block in enumerate(plain.decoder.up_blocks)]
+
+    def __call__(self, x: Tensor) -> Tensor:
+        skips = []
+        for conv in self.down:
+            skips.append(x)
+            x = F.avg_pool2d(conv(x), 2)
+        for up in self.up:
+            x = torch.cat((up(x), skips.pop()), dim=1)
+        return x
+
+
+class FusedResBlock:
+    """x + conv2(ReLU(conv1(ReLU(affine(x))))): the inner norm folded, ReLU and sum inside the convolutions."""
+
+    def __init__(self, plain: nn.Module, like: Tensor, packed: bool) -> None:
+        assert isinstance(plain, ResBlock)
+        scale, shift = fold.affine(plain.norm1)
+        # the outer norm stands before a padded convolution and beside the sum: it stays, as a kernel of one tap
+        self.before = Conv(scale[:, None, None, None], shift, like, relu=True, groups=len(scale), packed=packed)
+        self.conv1 = Conv(*fold.folded(plain.conv1, plain.norm2), like, relu=True, packed=packed)
+        self.conv2 = Conv(*fold.plain(plain.conv2), like, packed=packed)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return self.conv2(self.conv1(self.before(x)), add=x)
+
+
+def _folded(block: nn.Module) -> tuple[Tensor, Tensor]:
+    assert isinstance(block, SameBlock)
+    return fold.folded(block.conv, block.norm)
+
+
+def _up(block: nn.Module, like: Tensor, side: int, packed: bool) -> Doubling | Phases:
+    weight, bias = _folded(block)
+    if Phases.gain(side, packed):
+        return Phases(fold.doubling(weight), bias, like, packed)
+    return Doubling(weight, bias, like, packed)
+
+
+def _downsample(plain: AntiAliasDownsample) -> AntiAliasDownsample:
+    """The plain one, which is strided already; a constant of its own, so that the model may move elsewhere."""
+    copy = AntiAliasDownsample(plain.kernel.shape[0], plain.scale)
+    return copy.to(plain.kernel.device)
+
+
+def _channels_last(x: Tensor) -> Tensor:
+    return x.contiguous(memory_format=torch.channels_last)
