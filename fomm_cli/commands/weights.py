@@ -183,7 +183,7 @@ def convert(
     if align_corners is not None:
         overrides = [*overrides, f"model.align_corners={str(align_corners).lower()}"]
     done = convert_weights(source, output, config, overrides, torch.float16 if half else None, force=force)
-    facts = {
+    facts: dict[str, Any] = {
         "path": str(output),
         "sha256": files.sha256(output),
         "bytes": output.stat().st_size,

@@ -71,11 +71,13 @@ def _refuse_archives(path: Path) -> None:
             raise FommError(f"{path} is a {kind} archive, not a checkpoint.", "Unpack it and use the .pth.tar inside.")
     if head.startswith(b"PK"):
         _refuse_repacked(path)
-    elif tarfile.is_tarfile(path):
+    elif head[:1] != b"\x80" and tarfile.is_tarfile(path):
         raise FommError(
             f"{path} is a real tar archive, which checkpoints are not despite their name.",
             "If a checkpoint was packed into it, unpack it once and use the .pth.tar inside.",
         )
+    elif head[:1] != b"\x80":  # how every pickle since protocol 2 begins
+        raise FommError(f"{path} is no torch checkpoint: neither a zip nor a pickle.", _AGAIN)
 
 
 def _refuse_repacked(path: Path) -> None:
@@ -99,7 +101,9 @@ def _load(path: Path) -> Any:
     except pickle.UnpicklingError as error:
         refused = re.search(r"GLOBAL\s+`?([\w.]+)", str(error))
         if refused is None:
-            raise FommError(f"{path} is no torch checkpoint, or a damaged one.", _AGAIN) from error
+            raise FommError(
+                f"{path} is no torch checkpoint, or a damaged one: truncated or altered.", _AGAIN
+            ) from error
         raise FommError(
             f"{path} was refused: beside tensors its pickle names {refused[1][:60]}, which could run code when loaded.",
             "Use a checkpoint from a source you trust. If this one is yours, save it again with tensors, numbers, "

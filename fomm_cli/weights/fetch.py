@@ -64,14 +64,14 @@ def fetch(name: str, progress: files.Progress | None = None, force: bool = False
 
 
 def _from_hub(address: str, force: bool) -> Fetched:
-    from fomm_cli.weights.convert import convert
-
     path = hub.download(address)
     if not looks_like_checkpoint(path):
         return Fetched(path, address, "in the Hub client's cache", [])
     target = files.cache_dir() / "weights" / f"{_short(address)}-{path.name.split('.')[0]}.safetensors"
     if target.is_file() and not force:
         return Fetched(target, None, "here already", [])
+    from fomm_cli.weights.convert import convert
+
     done = convert(path, target, provenance={"source": address}, force=True)
     told = ", ".join(f"{key}={value}" for key, value in done.assumed.items())
     return Fetched(target, address, f"converted; assumed {told}", [])

@@ -33,7 +33,7 @@ def resolve(name_or_path: str | Path) -> Path:
     path = Path(name_or_path)
     if path.exists():
         return path
-    if os.sep in name or name.endswith(_SUFFIXES) or isinstance(name_or_path, Path):
+    if "/" in name or os.sep in name or name.endswith(_SUFFIXES) or isinstance(name_or_path, Path):
         raise FommError(f"{name} does not exist.", _no_file(name))
     raise FommError(f"There are no weights called {name!r}.", f"{nearest(name, list(CATALOGUE))} {_known_names()}")
 
