@@ -1,0 +1,1 @@
+"""Data sets from the web: metadata tables, downloads, cutting clips out of videos."""

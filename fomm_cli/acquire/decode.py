@@ -1,0 +1,168 @@
+"""The frames of a video by their numbers: only the stretches that are needed, each decoded once."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import av.error
+import numpy as np
+
+from fomm_cli.acquire.reasons import Failure, Reason
+from fomm_cli.errors import FommError
+from fomm_cli.media.probe import Orientation, open_media, square_size, stream_rate, video_stream
+from fomm_cli.media.video import _rgb
+
+SEEK_GAP = 8.0  # seconds; a shorter gap between two clips is cheaper to decode than to jump over
+
+
+@dataclass
+class Work:
+    """What reading has cost: frames that were decoded, and how often the reader jumped."""
+
+    decoded: int = 0
+    seeks: int = 0
+
+
+class Source:
+    """An open video file; it can make the reader open no other file or address.
+
+    rate            frames a second
+    width, height   of the pictures as they are shown
+    """
+
+    def __init__(self, path: Path, threads: int = 0) -> None:
+        self.path, self.work = path, Work()
+        self._stack = contextlib.ExitStack()
+        try:
+            self._container: Any = self._stack.enter_context(open_media(path))
+            self._stream = video_stream(self._container, path)
+            if threads:
+                self._stream.codec_context.thread_count = threads
+            self.rate = stream_rate(self._stream)
+            self._tick = Fraction(self._stream.time_base or Fraction(1, 1000))
+            self._look()
+        except FommError as error:
+            self.close()
+            raise Failure(Reason.DAMAGED, error.what.replace(str(path), path.name)) from error
+        except BaseException:
+            self.close()
+            raise
+
+    def _look(self) -> None:
+        """The first frame tells when the pictures begin and how they are shown."""
+        for frame in self._decode():
+            self._begin = self._time(frame)
+            self._shape = square_size(frame, self._stream)
+            height, width = self._shape
+            self.width, self.height = (height, width) if Orientation.of(frame).swaps else (width, height)
+            return
+        raise Failure(Reason.DAMAGED, f"{self.path.name}: no frame of it can be decoded")
+
+    def _decode(self) -> Iterator[Any]:
+        for frame in self._container.decode(self._stream):
+            self.work.decoded += 1
+            yield frame
+
+    def _time(self, frame: Any) -> Fraction:
+        return Fraction(0) if frame.pts is None else frame.pts * self._tick
+
+    def frames(self, wanted: Sequence[range]) -> Iterator[tuple[int, np.ndarray]]:
+        """(number, picture) for every number in any of the ranges, rising, each number once.
+
+        Picture i is the one shown at i / rate: a frame that the video skips is the one before it again, so that every
+        clip has exactly the frames its range names. Ends early where the video does.
+        """
+        try:
+            for spans in _stretches(wanted, int(SEEK_GAP * self.rate)):
+                yield from self._stretch(chain.from_iterable(spans))
+        except (av.error.FFmpegError, FommError) as error:
+            said = error.what if isinstance(error, FommError) else error.strerror or str(error)
+            raise Failure(Reason.DAMAGED, f"{self.path.name} cannot be decoded: {said}") from error
+
+    def _stretch(self, numbers: Iterator[int]) -> Iterator[tuple[int, np.ndarray]]:
+        held = None
+        next_number = next(numbers, None)
+        if next_number is None:
+            return
+        for number, frame in self._from(next_number):
+            while next_number < number:
+                yield next_number, picture(frame if held is None else held, self._shape)
+                if (next_number := next(numbers, None)) is None:
+                    return
+            held = frame
+            if next_number == number:
+                yield number, picture(frame, self._shape)
+                if (next_number := next(numbers, None)) is None:
+                    return
+
+    def _from(self, first: int) -> Iterator[tuple[int, Any]]:
+        """Numbered frames from the key frame before `first`, or from the start where jumping lands behind it."""
+        self._seek(first)
+        for place, (number, frame) in enumerate(self._numbered(counted=first == 0)):
+            if place == 0 and (number is None or number > first > 0):
+                break
+            yield number or 0, frame
+        else:
+            return
+        self._seek(0)
+        for number, frame in self._numbered(counted=True):
+            yield number or 0, frame
+
+    def _seek(self, number: int) -> None:
+        """Go to the key frame at or before a frame."""
+        self.work.seeks += 1
+        begin = int(self._begin / self._tick)
+        target = begin + int((number - Fraction(1, 2)) / self.rate / self._tick) if number else begin
+        self._container.seek(target, stream=self._stream, backward=True)
+
+    def _numbered(self, counted: bool) -> Iterator[tuple[int | None, Any]]:
+        """Frames with their numbers, told by their times.
+
+        A frame without a time is counted on from the one before it, if `counted` from the start; else it has no number.
+        """
+        last = -1
+        for frame in self._decode():
+            if frame.pts is not None:
+                last = round((self._time(frame) - self._begin) * self.rate)
+            elif not counted and last < 0:
+                yield None, frame
+                return
+            else:
+                last += 1
+            yield last, frame
+
+    def close(self) -> None:
+        """Close the file."""
+        self._stack.close()
+
+    def __enter__(self) -> Source:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def picture(frame: Any, size: tuple[int, int]) -> np.ndarray:
+    """A decoded frame as it is to be seen, uint8 (H, W, 3)."""
+    return Orientation.of(frame).apply(_rgb(frame, size))
+
+
+def _stretches(wanted: Sequence[range], gap: int) -> Iterator[list[range]]:
+    """The ranges, overlaps joined, in groups between whose members less than `gap` frames lie."""
+    group: list[range] = []
+    for span in sorted((span for span in wanted if span), key=lambda span: (span.start, span.stop)):
+        if group and span.start <= group[-1].stop:
+            group[-1] = range(group[-1].start, max(group[-1].stop, span.stop))
+        elif group and span.start - group[-1].stop > gap:
+            yield group
+            group = [span]
+        else:
+            group.append(span)
+    if group:
+        yield group

@@ -1,0 +1,62 @@
+"""Boxes: overlap, padding, and the one fixed square that a crop is."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+
+class Box(NamedTuple):
+    """A rectangle in pixels: x right, y down, from the picture's left-top corner; it may reach beyond the picture."""
+
+    left: int
+    top: int
+    width: int
+    height: int
+
+
+Edges = tuple[float, float, float, float]
+"""left, top, right, bottom, in pixels."""
+
+
+def overlap(first: Edges, second: Edges) -> float:
+    """Intersection over union, in [0, 1]."""
+    width = min(first[2], second[2]) - max(first[0], second[0])
+    height = min(first[3], second[3]) - max(first[1], second[1])
+    if width <= 0 or height <= 0:
+        return 0.0
+    shared = width * height
+    return shared / (_area(first) + _area(second) - shared)
+
+
+def _area(box: Edges) -> float:
+    return (box[2] - box[0]) * (box[3] - box[1])
+
+
+def union(first: Edges, second: Edges) -> Edges:
+    """The smallest box around both."""
+    return min(first[0], second[0]), min(first[1], second[1]), max(first[2], second[2]), max(first[3], second[3])
+
+
+def grow(box: Edges, share: float) -> Edges:
+    """The box with `share` of its width added left and right, and of its height above and below."""
+    dx, dy = (box[2] - box[0]) * share, (box[3] - box[1]) * share
+    return box[0] - dx, box[1] - dy, box[2] + dx, box[3] + dy
+
+
+def square(box: Edges, width: int, height: int) -> Box:
+    """The square of the box's longer side around its centre, shifted into a picture of `width` x `height`.
+
+    Along an axis where the picture is too small for it, it is centred on the picture and reaches beyond on both sides;
+    the crop pads there. Nothing is squashed. A box that is such a square already stays as it is.
+    """
+    side = max(1, round(max(box[2] - box[0], box[3] - box[1])))
+    return Box(_place(box[0], box[2], side, width), _place(box[1], box[3], side, height), side, side)
+
+
+def _place(low: float, high: float, side: int, limit: int) -> int:
+    """Where an interval of `side` begins: around the middle of [low, high], inside [0, limit] if it fits there."""
+    if side > limit:
+        return -((side - limit) // 2)
+    begin = math.floor((low + high - side) / 2 + 0.5)
+    return min(max(begin, 0), limit - side)
