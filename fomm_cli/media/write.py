@@ -12,7 +12,6 @@ from typing import Any, Protocol
 import av
 import av.error
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from fomm_cli import files
@@ -259,7 +258,7 @@ class _Gif:
             self._container.close()
 
 
-def _indexed(frame: Frame) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+def _indexed(frame: Frame) -> Any:
     """Colour numbers (H, W) and the palette (256, 4) in alpha, red, green, blue; dithered.
 
     The octree palette is about ten times as fast as ffmpeg's, for half a level more of mean error.
