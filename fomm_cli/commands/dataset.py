@@ -10,7 +10,7 @@ from fomm_cli.commands.dataset_pack import pack
 from fomm_cli.commands.dataset_status import status
 from fomm_cli.commands.dataset_synth import synth
 
-dataset_app = typer.Typer(no_args_is_help=True, help="Data sets: draw cartoon faces, check clips, pack them.")
+dataset_app = typer.Typer(no_args_is_help=True, help="Data sets: draw cartoon faces; fetch, check and pack clips.")
 
 dataset_app.command()(synth)
 dataset_app.command()(check)
