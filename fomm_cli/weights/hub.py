@@ -13,6 +13,7 @@ from fomm_cli.errors import FommError
 SCHEME = "hf://"
 _KINDS = {"spaces": "space", "datasets": "dataset", "models": "model"}
 _USUAL = "model.safetensors"
+_ATTEMPTS = 2  # newer clients resume a broken transfer by themselves, older ones when they are called again
 _FORM = "Write hf://owner/repo, hf://owner/repo/file.safetensors or hf://owner/repo/file.safetensors@revision."
 
 
@@ -65,23 +66,28 @@ class _NoSuchFileError(FommError):
 
 def _get(wanted: HubFile, file: str) -> Path:
     from huggingface_hub import hf_hub_download
-    from huggingface_hub.utils import EntryNotFoundError, LocalEntryNotFoundError
+    from huggingface_hub.utils import EntryNotFoundError, HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
-    try:
-        return Path(hf_hub_download(wanted.repo, file, repo_type=wanted.kind, revision=wanted.revision))
-    except LocalEntryNotFoundError as error:  # nothing in the cache, and the Hub could not be asked
-        if wanted.file is None and (found := _cached(wanted)) is not None:
-            return found
-        raise _translate(wanted, error) from error
-    except EntryNotFoundError as error:
-        raise _NoSuchFileError(
-            f"{wanted} does not exist: {wanted.repo} has no file {file}.",
-            f"See which files it has, then write {SCHEME}{wanted.repo}/FILE.",
-        ) from error
-    except KeyboardInterrupt:
-        raise
-    except Exception as error:  # the client lets its HTTP library's errors through, and that library has changed twice
-        raise _translate(wanted, error) from error
+    for attempt in range(1, _ATTEMPTS + 1):
+        try:
+            return Path(hf_hub_download(wanted.repo, file, repo_type=wanted.kind, revision=wanted.revision))
+        except LocalEntryNotFoundError as error:  # nothing in the cache, and the Hub could not be asked
+            if wanted.file is None and (found := _cached(wanted)) is not None:
+                return found
+            raise _translate(wanted, error) from error
+        except EntryNotFoundError as error:
+            raise _NoSuchFileError(
+                f"{wanted} does not exist: {wanted.repo} has no file {file}.",
+                f"See which files it has, then write {SCHEME}{wanted.repo}/FILE.",
+            ) from error
+        except (HfHubHTTPError, HFValidationError) as error:
+            raise _translate(wanted, error) from error
+        except (
+            Exception
+        ) as error:  # its HTTP library's errors pass through the client, and that library has changed twice
+            if attempt == _ATTEMPTS:
+                raise _translate(wanted, error) from error
+    raise AssertionError("unreachable")
 
 
 def _only_weights(wanted: HubFile) -> str:
