@@ -25,6 +25,7 @@ class DataBench:
     """
     read_ms, augment_ms      median and 95th percentile per pair, in one process with one thread
     pairs_per_second         of one process, everything included
+    pairs_per_cpu_second     the same by processor time: what a core does when nothing else wants it
     loader_pairs_per_second  of a loader with `workers` processes, its start not counted; None without workers
     frame_shape              (H, W)
     preloaded                clips held in memory before the measurement
@@ -40,6 +41,7 @@ class DataBench:
     read_ms: tuple[float, float]
     augment_ms: tuple[float, float]
     pairs_per_second: float
+    pairs_per_cpu_second: float
     workers: int
     loader_pairs_per_second: float | None
     processors: int
@@ -75,10 +77,10 @@ def bench_data(
         order = generator(seed, 0, 2).integers(len(dataset), size=pairs)
         dataset.item(0, int(order[0]))  # the first draw pays for imports and codecs
         read, changed, failures = _stages(dataset, [int(index) for index in order], seed)
-        start = time.perf_counter()
+        start, spent = time.perf_counter(), time.process_time()
         for index in order:
             dataset.item(1, int(index))
-        single = pairs / (time.perf_counter() - start)
+        single, per_cpu = pairs / (time.perf_counter() - start), pairs / (time.process_time() - spent)
         loaded = _loader(dataset, pairs, workers, seed) if workers else None
     finally:
         torch.set_num_threads(threads)
@@ -96,6 +98,7 @@ def bench_data(
         read_ms=_spread(read),
         augment_ms=_spread(changed),
         pairs_per_second=round(single, 1),
+        pairs_per_cpu_second=round(per_cpu, 1),
         workers=workers,
         loader_pairs_per_second=None if loaded is None else round(loaded, 1),
         processors=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,

@@ -38,7 +38,7 @@ def data(
         typer.echo(f"{result.preloaded} clips held in memory")
     typer.echo(f"read     {result.read_ms[0]:8.2f} ms a pair, median; {result.read_ms[1]:.2f} ms 95th percentile")
     typer.echo(f"augment  {result.augment_ms[0]:8.2f} ms a pair, median; {result.augment_ms[1]:.2f} ms 95th percentile")
-    typer.echo(f"one process {result.pairs_per_second:8.1f} pairs/s")
+    typer.echo(f"one process {result.pairs_per_second:8.1f} pairs/s, {result.pairs_per_cpu_second:.1f} a core-second")
     if result.loader_pairs_per_second is not None:
         each = result.loader_pairs_per_second / result.workers
         typer.echo(

@@ -6,7 +6,7 @@ zip of single images). Opening reads no more than an index; a frame is decoded w
 
 from __future__ import annotations
 
-import re
+import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -14,13 +14,15 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from fomm_cli.errors import FommError
-from fomm_cli.files import check_payload
+from fomm_cli.files import explain_os_error
+from fomm_cli.media.image import open_image, to_rgb
+from fomm_cli.media.sequence import SUFFIXES, image_files
 
 VIDEOS = frozenset({".mp4", ".m4v", ".mov", ".webm", ".mkv", ".avi", ".gif", ".mpg", ".mpeg"})
-IMAGES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff"})
+IMAGES = frozenset(SUFFIXES)
 Kind = Literal["folder", "video", "strip", "packed"]
 
 
@@ -76,13 +78,6 @@ class ClipRef:
         return _open(self.path, self.kind)
 
 
-def natural(text: str) -> list[tuple[int, int, str]]:
-    """A sort key that puts 2.png before 10.png."""
-    return [
-        (0, int(part), "") if part.isdecimal() else (1, 0, part.lower()) for part in re.split(r"(\d+)", text) if part
-    ]
-
-
 def find_clip(path: str | Path) -> ClipRef | None:
     """The clip that a path stands for by its kind and suffix, or None if it can be none."""
     path = Path(path)
@@ -124,37 +119,16 @@ def _open(path: Path, kind: Kind) -> Clip:
     return VideoClip(path)
 
 
-def rgb(image: Image.Image) -> np.ndarray:
-    """A decoded picture as uint8 (H, W, 3): 16-bit grey divided by 257, transparency laid over white."""
-    if image.mode.startswith("I"):
-        grey = np.asarray(image).astype(np.float64) / 257.0
-        return np.repeat(np.clip(np.rint(grey), 0, 255).astype(np.uint8)[..., None], 3, axis=2)
-    if image.mode in ("LA", "PA", "La") or "transparency" in image.info:
-        image = image.convert("RGBA")
+def rgb(image: Image.Image, where: str | Path) -> np.ndarray:
+    """An opened picture as uint8 (H, W, 3). An opaque alpha channel, as most strips have, is dropped, not blended."""
     if image.mode == "RGBA":
-        alpha = image.getchannel("A")
-        if alpha.getextrema()[0] == 255:
-            return np.asarray(image.convert("RGB"))
-        white = Image.new("RGB", image.size, (255, 255, 255))
-        white.paste(image, mask=alpha)
-        return np.asarray(white)
-    return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
+        with contextlib.suppress(*BROKEN_IMAGE):  # told by the conversion below
+            if image.getchannel("A").getextrema()[0] == 255:
+                return np.asarray(image.convert("RGB"))
+    return to_rgb(image, where)
 
 
-def decode_failure(path: Path, error: BaseException, what: str = "cannot be read") -> FommError:
-    """The sentence for a clip whose bytes are not what its name says."""
-    if path.is_file():
-        try:
-            check_payload(path, "a clip")
-        except FommError as known:
-            return known
-    if isinstance(error, UnidentifiedImageError):
-        return FommError(f"{path} {what}: no known image format.")
-    reason = getattr(error, "strerror", None) or str(error)
-    return FommError(f"{path} {what}: {' '.join(reason.split()).rstrip('.') or type(error).__name__}.")
-
-
-# What image libraries raise for bytes they do not like; broken PNG chunks come as SyntaxError.
+# What Pillow raises for bytes it does not like; broken PNG chunks come as SyntaxError.
 BROKEN_IMAGE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
 
 
@@ -167,12 +141,9 @@ class FolderClip:
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
-            names = [item.name for item in path.iterdir() if item.suffix.lower() in IMAGES and item.name[0] != "."]
+            self._names = [file.name for file in image_files(path)]
         except OSError as error:
-            raise decode_failure(path, error) from error
-        if not names:
-            raise FommError(f"{path} holds no images.", "A folder is one clip; its images are the frames.")
-        self._names = sorted(names, key=natural)
+            raise explain_os_error(error, path, "read") from error
 
     def __len__(self) -> int:
         return len(self._names)
@@ -182,20 +153,13 @@ class FolderClip:
 
     @property
     def size(self) -> tuple[int, int]:
-        first = self.path / self._names[0]
-        try:
-            with Image.open(first) as image:
-                return image.height, image.width
-        except BROKEN_IMAGE as error:
-            raise decode_failure(first, error) from error
+        height, width = self.frame(0).shape[:2]
+        return height, width
 
     def frame(self, index: int) -> np.ndarray:
         path = self.path / self._names[index]
-        try:
-            with Image.open(path) as image:
-                return rgb(image)
-        except BROKEN_IMAGE as error:
-            raise decode_failure(path, error) from error
+        with open_image(path) as image:
+            return rgb(image, path)
 
     def frames(self, indices: Sequence[int]) -> list[np.ndarray]:
         return [self.frame(index) for index in indices]
@@ -212,11 +176,8 @@ class StripClip:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        try:
-            with Image.open(path) as image:
-                width, side = image.size
-        except BROKEN_IMAGE as error:
-            raise decode_failure(path, error) from error
+        with open_image(path) as image:
+            width, side = image.size
         if width % side:
             raise FommError(
                 f"{path} is a {width}x{side} image, not a film strip: its width is no multiple of its height.",
@@ -238,11 +199,8 @@ class StripClip:
         return self.frames([index])[0]
 
     def frames(self, indices: Sequence[int]) -> list[np.ndarray]:
-        try:
-            with Image.open(self.path) as image:
-                strip = rgb(image)
-        except BROKEN_IMAGE as error:
-            raise decode_failure(self.path, error) from error
+        with open_image(self.path) as image:
+            strip = rgb(image, self.path)
         cells = strip.reshape(self._side, self._count, self._side, 3)
         return [np.ascontiguousarray(cells[:, index]) for index in indices]
 

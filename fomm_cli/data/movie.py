@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
+from typing import Any
 
-import av
 import numpy as np
-from av.container import InputContainer
-from av.video.stream import VideoStream
 
-from fomm_cli.data.clips import decode_failure
 from fomm_cli.errors import FommError
+from fomm_cli.media.probe import open_media, stream_rate, video_stream
+from fomm_cli.media.video import as_seen, read_frames
 
 _INDEXED = frozenset({"mp4", "mov", "matroska", "webm"})
 
@@ -30,21 +30,16 @@ class VideoClip:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.rate: Fraction | None = None
+        self.rate: Fraction | None
         self._size: tuple[int, int] | None = None
-        try:
-            self._index()
-        except av.error.FFmpegError as error:
-            raise decode_failure(path, error) from error
+        self._index()
 
     @contextmanager
-    def _open(self) -> Iterator[tuple[InputContainer, VideoStream]]:
-        """The file from its start. It is opened for each read: an open handle a clip is too many for a large set, and a
-        seek to 0 skips frames of an MPEG-1 stream."""
-        with av.open(str(self.path)) as container:
-            if not container.streams.video:
-                raise FommError(f"{self.path} holds no picture.", "It may be a sound file.")
-            stream = container.streams.video[0]
+    def _open(self) -> Iterator[tuple[Any, Any]]:
+        """The file and its picture stream, from the start. It is opened for each read: an open handle a clip is too
+        many for a large set, and a seek to 0 skips frames of an MPEG-1 stream."""
+        with open_media(self.path) as container:
+            stream = video_stream(container, self.path)
             stream.codec_context.thread_count = 1  # a data loader runs one process a core already
             yield container, stream
 
@@ -52,7 +47,7 @@ class VideoClip:
         times: list[int | None] = []
         keys: list[int] = []
         with self._open() as (container, stream):
-            self.rate = stream.average_rate or stream.base_rate
+            self.rate = stream_rate(stream)
             formats = set(container.format.name.split(","))
             gif = stream.codec_context.name == "gif"  # calls every packet a key frame, and draws on the one before
             for packet in container.demux(stream):
@@ -74,12 +69,9 @@ class VideoClip:
 
     def __iter__(self) -> Iterator[np.ndarray]:
         count = 0
-        try:
-            for frame in self._decode():
-                yield pixels(frame)
-                count += 1
-        except av.error.FFmpegError as error:
-            raise decode_failure(self.path, error, f"is damaged after frame {count}") from error
+        for frame in read_frames(self.path):
+            yield frame
+            count += 1
         if count < self._count:
             raise FommError(f"{self.path} is damaged: {count} of its {self._count} frames can be decoded.")
 
@@ -103,29 +95,28 @@ class VideoClip:
 
     def frames(self, indices: Sequence[int]) -> list[np.ndarray]:
         wanted = sorted({range(self._count)[index] for index in indices})
-        try:
-            found = self._reach(wanted) if self.direct else None
-            if found is None:
-                found = self._walk(wanted)
-        except av.error.FFmpegError as error:
-            raise decode_failure(self.path, error, "has damaged frames") from error
+        found = self._reach(wanted) if self.direct else None
+        if found is None:
+            found = self._walk(wanted)
         missing = [index for index in wanted if index not in found]
         if missing:
             raise FommError(f"{self.path}: frame {missing[0]} of {self._count} cannot be decoded.")
         return [found[range(self._count)[index]] for index in indices]
 
-    def _decode(self, start: int | None = None) -> Iterator[av.VideoFrame]:
-        """Decoded frames from the key frame at or before a time, or from the very start."""
+    def _decode(self, start: int | None = None) -> Iterator[tuple[Any, Callable[[], np.ndarray]]]:
+        """(time, picture) of the frames from the key frame at or before a time, or from the very start; only the
+        pictures asked for are converted."""
         with self._open() as (container, stream):
             if start is not None:
                 container.seek(start, stream=stream, backward=True)
-            yield from container.decode(stream)
+            for frame in container.decode(stream):
+                yield frame.pts, partial(as_seen, frame, stream)
 
     def _walk(self, wanted: list[int]) -> dict[int, np.ndarray]:
         found = {}
-        for index, frame in enumerate(self._decode()):
+        for index, (_, picture) in enumerate(self._decode()):
             if index in wanted:
-                found[index] = pixels(frame)
+                found[index] = picture()
             if index >= wanted[-1]:
                 break
         return found
@@ -139,10 +130,10 @@ class VideoClip:
             by_key.setdefault(self._keys[max(place, 0)], []).append(index)
         for key, group in by_key.items():
             pending = {self._times[index]: index for index in group}
-            for frame in self._decode(key):
-                if frame.pts is not None and frame.pts in pending:
-                    found[pending.pop(frame.pts)] = pixels(frame)
-                if not pending or (frame.pts is not None and frame.pts > max(pending)):
+            for time, picture in self._decode(key):
+                if time in pending:
+                    found[pending.pop(time)] = picture()
+                if not pending or (time is not None and time > max(pending)):
                     break
             if pending:
                 return None
@@ -150,10 +141,3 @@ class VideoClip:
 
     def close(self) -> None:
         pass
-
-
-def pixels(frame: av.VideoFrame) -> np.ndarray:
-    """A decoded frame as uint8 (H, W, 3), turned upright as its file says."""
-    picture = frame.to_ndarray(format="rgb24")
-    turns = round(frame.rotation / 90) % 4
-    return np.ascontiguousarray(np.rot90(picture, turns)) if turns else picture

@@ -15,8 +15,11 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from fomm_cli.data.clips import BROKEN_IMAGE, decode_failure, natural, rgb
+from fomm_cli.data.clips import BROKEN_IMAGE, rgb
 from fomm_cli.errors import FommError
+from fomm_cli.files import check_payload
+from fomm_cli.media.image import MAX_PIXELS
+from fomm_cli.media.sequence import natural_key
 
 ABOUT = "clip.json"
 MAX_FRAMES = 2_000_000
@@ -45,7 +48,10 @@ class PackedClip:
                 members = [entry for entry in archive.infolist() if entry.filename != ABOUT]
                 self.about = _about(archive)
         except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, struct.error, EOFError) as error:
-            raise decode_failure(path, error, "is no packed clip") from error
+            check_payload(path, "a packed clip")
+            raise FommError(
+                f"{path} is no packed clip: {error}.", "`fomm dataset pack` writes packed clips."
+            ) from error
         self.rate = _rate(self.about.get("rate"))
         if not members:
             raise FommError(f"{path} holds no frames.")
@@ -64,7 +70,7 @@ class PackedClip:
                 )
             if not 0 < entry.file_size <= MAX_FRAME_BYTES or entry.file_size != entry.compress_size:
                 raise FommError(f"{path} is damaged: {entry.filename} claims {entry.file_size} bytes.")
-        members.sort(key=lambda entry: natural(entry.filename))
+        members.sort(key=lambda entry: natural_key(entry.filename))
         # Two numbers a frame instead of zipfile's objects: sets have millions of frames.
         self._where = np.array([(entry.header_offset, entry.file_size) for entry in members], dtype=np.int64)
 
@@ -82,11 +88,8 @@ class PackedClip:
         return self._size
 
     def frame(self, index: int) -> np.ndarray:
-        try:
-            with self._image(index) as image:
-                return rgb(image)
-        except BROKEN_IMAGE as error:
-            raise decode_failure(self.path, error, f"has a damaged frame {index}") from error
+        with self._image(index) as image:
+            return rgb(image, f"{self.path}, frame {index}")
 
     def frames(self, indices: Sequence[int]) -> list[np.ndarray]:
         return [self.frame(index) for index in indices]
@@ -102,9 +105,12 @@ class PackedClip:
                     raise ValueError("its index points to no member")
                 file.seek(name + extra, io.SEEK_CUR)
                 data = file.read(size)
-            return Image.open(io.BytesIO(data), formats=("PNG", "JPEG", "WEBP"))
+            image = Image.open(io.BytesIO(data), formats=("PNG", "JPEG", "WEBP"))
+            if image.width * image.height > MAX_PIXELS:
+                raise ValueError(f"it claims {image.width} x {image.height} pixels")
+            return image
         except (*BROKEN_IMAGE, struct.error) as error:
-            raise decode_failure(self.path, error, f"has a damaged frame {index}") from error
+            raise FommError(f"{self.path} has a damaged frame {index}: {error}.") from error
 
     def close(self) -> None:
         pass

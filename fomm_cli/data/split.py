@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from fomm_cli.data.clips import ClipRef, find_clip, natural
+from fomm_cli.data.clips import ClipRef, find_clip
 from fomm_cli.errors import FommError
+from fomm_cli.media.sequence import natural_key
 
 TEST_SHARE = 0.2
 
@@ -61,7 +62,7 @@ def find_split(root: str | Path, seed: int = 0) -> Split:
 
 def _clips(folder: Path) -> tuple[list[ClipRef], list[Path]]:
     refs, strays = [], []
-    for path in sorted(folder.iterdir(), key=lambda path: natural(path.name)):
+    for path in sorted(folder.iterdir(), key=lambda path: (natural_key(path.name), path.name)):
         if path.name.startswith("."):
             continue
         ref = find_clip(path)

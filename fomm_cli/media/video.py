@@ -28,7 +28,7 @@ from fomm_cli.media.probe import (
 from fomm_cli.media.sequence import is_sequence, read_pictures
 from fomm_cli.media.write import VideoWriter
 
-__all__ = ["VideoInfo", "VideoWriter", "probe", "read_frames", "read_timed"]
+__all__ = ["VideoInfo", "VideoWriter", "as_seen", "probe", "read_frames", "read_timed"]
 
 _MATRIX = {1: 1, 4: 4, 7: 7, 9: 9, 10: 9}  # frame.colorspace -> swscale's table; anything else is BT.601
 
@@ -59,8 +59,7 @@ def _decode(path: Path) -> Iterator[tuple[Frame, Fraction]]:
             for frame in container.decode(stream):
                 time = _time(frame, rate, tick, zero, last)
                 shape = shape or square_size(frame, stream)
-                view = Orientation.of(frame)
-                yield view.apply(_rgb(frame, shape)), time
+                yield as_seen(frame, stream, shape), time
                 count, last = count + 1, time
         except av.error.FFmpegError as error:
             said = (error.strerror or str(error)).rstrip(".").lower()
@@ -81,6 +80,11 @@ def _time(frame: Any, rate: Fraction, tick: Fraction, zero: Fraction, last: Frac
     if tick * rate < Fraction(1, 4) and abs(time - exact) <= tick:
         time = exact
     return time if last is None or time > last else last + min(tick, 1 / rate)
+
+
+def as_seen(frame: Any, stream: Any, size: tuple[int, int] | None = None) -> Frame:
+    """A decoded frame in RGB, upright, its pixels square (or of the stored `size` = (H, W)), transparency over white."""
+    return Orientation.of(frame).apply(_rgb(frame, size or square_size(frame, stream)))
 
 
 def _rgb(frame: Any, size: tuple[int, int]) -> Frame:
