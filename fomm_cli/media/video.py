@@ -83,7 +83,7 @@ def _time(frame: Any, rate: Fraction, tick: Fraction, zero: Fraction, last: Frac
 
 
 def as_seen(frame: Any, stream: Any, size: tuple[int, int] | None = None) -> Frame:
-    """A decoded frame in RGB, upright, its pixels square (or of the stored `size` = (H, W)), transparency over white."""
+    """A decoded frame in RGB, upright, its pixels square (or stored as `size` (H, W)), transparency over white."""
     return Orientation.of(frame).apply(_rgb(frame, size or square_size(frame, stream)))
 
 
