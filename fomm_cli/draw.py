@@ -28,7 +28,7 @@ def keypoints(image: Picture, value: Any, jacobian: Any | None = None) -> Pictur
     """`image` with a numbered colour per keypoint.
 
     value     (K, 2), xy in [-1, 1], -1 and 1 the centres of the corner pixels; points outside are left out
-    jacobian  (K, 2, 2): where the reference axes go, drawn as two strokes, the first bright, the second dim
+    jacobian  (K, 2, 2): where the reference axes go, drawn as two strokes
     """
     height, width = image.shape[:2]
     radius = max(1.5, min(height, width) / 64)

@@ -1,0 +1,67 @@
+"""Which part of a picture or clip the network sees, from a word or from numbers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from fomm_cli.errors import FommError, nearest
+from fomm_cli.media.image import Box, Frame, center_box, pad_box
+
+WORDS = ["center", "pad", "face", "motion"]
+
+
+def check_crop(text: str) -> None:
+    """Refuse, before any file is read, what is neither a word nor x,y,w,h."""
+    if text not in WORDS:
+        _numbers(text)
+
+
+def needs_frames(text: str) -> bool:
+    """Whether the crop is found by looking at the clip rather than at its size."""
+    return text in {"face", "motion"}
+
+
+def crop_box(text: str, size: tuple[int, int], aspect: float, frames: Iterable[Frame] | None = None) -> Box:
+    """The box for a picture of `size` = (H, W), in the shape `aspect` = width / height of the network.
+
+    text    center  the largest box in the middle
+            pad     the whole picture and as much of its continued edge as the shape needs
+            x,y,w,h pixels from the top left corner of the upright picture; the shorter side is grown to the shape
+            face, motion  found in `frames` (one picture, or all of the clip), one box for all of it
+    """
+    height, width = size
+    if text == "center":
+        return center_box(height, width, aspect)
+    if text == "pad":
+        return pad_box(height, width, aspect)
+    if needs_frames(text):
+        from fomm_cli.detectors.boxes import fixed_box
+
+        found: Any = fixed_box(frames if frames is not None else [], text)
+        return shaped(Box(*(int(v) for v in found[:4])), aspect)
+    box = _numbers(text)
+    if box.left >= width or box.top >= height or box.left + box.width <= 0 or box.top + box.height <= 0:
+        raise FommError(
+            f"The crop {text} lies outside the picture, which is {width} x {height} pixels.",
+            "x,y is the top left corner of the box, w,h its size, in pixels.",
+        )
+    return shaped(box, aspect)
+
+
+def shaped(box: Box, aspect: float) -> Box:
+    """`box` with its shorter side grown around its middle until width / height is `aspect`."""
+    width = max(box.width, round(box.height * aspect))
+    height = max(box.height, round(box.width / aspect))
+    return Box(box.left - (width - box.width) // 2, box.top - (height - box.height) // 2, width, height)
+
+
+def _numbers(text: str) -> Box:
+    match = re.fullmatch(r"\s*(-?\d+)\s*,\s*(-?\d+)\s*,\s*(\d+)\s*,\s*(\d+)\s*", text)
+    if match is None:
+        raise FommError(f"{text!r} is no crop.", f"{nearest(text, WORDS)} Or give x,y,w,h in pixels, as 40,0,256,256.")
+    box = Box(*(int(number) for number in match.groups()))
+    if box.width == 0 or box.height == 0:
+        raise FommError(f"The crop {text} is empty.", "w and h, the last two numbers, are its width and height.")
+    return box
