@@ -128,7 +128,8 @@ def write_table(path: str | Path, cuts: Iterable[Cut], force: bool = False) -> N
     lines = [",".join((*COLUMNS, "person_id"))]
     for cut in cuts:
         box = "-".join(str(edge) for edge in cut.box)
-        fields = (cut.video, cut.start, cut.end, box, cut.fps, cut.width, cut.height, cut.partition, cut.person or "")
+        rate = f"{float(cut.fps):.7g}"  # rates that agree to two decimals count as one
+        fields = (cut.video, cut.start, cut.end, box, rate, cut.width, cut.height, cut.partition, cut.person or "")
         lines.append(",".join(str(field) for field in fields))
     write_text(path, "\n".join(lines) + "\n", force)
 

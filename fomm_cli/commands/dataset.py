@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from fomm_cli.commands.dataset_check import check
+from fomm_cli.commands.dataset_crop import crop
 from fomm_cli.commands.dataset_fetch import fetch
 from fomm_cli.commands.dataset_pack import pack
 from fomm_cli.commands.dataset_status import status
@@ -17,3 +18,4 @@ dataset_app.command()(check)
 dataset_app.command()(pack)
 dataset_app.command()(fetch)
 dataset_app.command()(status)
+dataset_app.command()(crop)

@@ -44,14 +44,23 @@ def grow(box: Edges, share: float) -> Edges:
     return box[0] - dx, box[1] - dy, box[2] + dx, box[3] + dy
 
 
-def square(box: Edges, width: int, height: int) -> Box:
+def square(box: Edges, width: int, height: int, pad: float = 0.0) -> Box:
     """The square of the box's longer side around its centre, shifted into a picture of `width` x `height`.
 
-    Along an axis where the picture is too small for it, it is centred on the picture and reaches beyond on both sides;
-    the crop pads there. Nothing is squashed. A box that is such a square already stays as it is.
+    pad   share of the box's sides to add on each side, as far as the picture has room for it
+    Where the picture is too small even for the bare box, the square is centred on it along that axis and reaches beyond
+    on both sides; the crop repeats the edge there. Nothing is squashed. Such a square stays as it is, given again.
     """
     side = max(1, round(max(box[2] - box[0], box[3] - box[1])))
+    wide = grow(box, pad)
+    room = min(max(1, round(max(wide[2] - wide[0], wide[3] - wide[1]))), min(width, height))
+    side = max(side, room)
     return Box(_place(box[0], box[2], side, width), _place(box[1], box[3], side, height), side, side)
+
+
+def clip(box: Edges, width: int, height: int) -> Edges:
+    """The part of a box that lies in a picture of `width` x `height`."""
+    return max(box[0], 0.0), max(box[1], 0.0), min(box[2], float(width)), min(box[3], float(height))
 
 
 def _place(low: float, high: float, side: int, limit: int) -> int:
