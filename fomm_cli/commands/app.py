@@ -10,6 +10,7 @@ import sys
 
 import typer
 
+from fomm_cli.commands.animate import animate
 from fomm_cli.commands.bench import bench_app
 from fomm_cli.commands.config import config_app
 from fomm_cli.commands.dataset import dataset_app
@@ -43,6 +44,7 @@ def _root(
 
 
 # The verbs, in the order `fomm --help` shows them.
+app.command()(animate)
 app.add_typer(eval_app, name="eval")
 app.add_typer(weights_app, name="weights")
 app.add_typer(dataset_app, name="dataset")
