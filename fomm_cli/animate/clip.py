@@ -22,6 +22,7 @@ from fomm_cli.engine.base import Engine
 from fomm_cli.errors import FommError, nearest
 from fomm_cli.media.image import Box, Frame, crop, read_image, resize
 from fomm_cli.media.video import VideoInfo, VideoWriter, probe, read_frames, read_timed
+from fomm_cli.media.write import MOVIES
 from fomm_cli.model.types import Keypoints
 
 LAYOUTS = ["result", "side-by-side", "keypoints"]
@@ -46,6 +47,7 @@ class Settings:
     anchor: str = "auto"
     crop_source: str = "center"
     crop_driving: str = "center"
+    face_detector: Path | None = None
     audio: str = "driving"
     crf: int = 18
     force: bool = False
@@ -124,11 +126,11 @@ class _Job:
         self.warnings: list[str] = []
         self.info: VideoInfo = probe(driving)
         self.begun = time.perf_counter()
-        picture = read_image(source)
+        picture = _read_source(source)
         _explained(source, picture)
         aspect = engine.size[1] / engine.size[0]
         self.size = engine.size
-        self.box_source = crop_box(settings.crop_source, _extent(picture), aspect, picture)
+        self.box_source = crop_box(settings.crop_source, _extent(picture), aspect, picture, settings.face_detector)
         self.box_driving = self._driving_box(aspect)
         self.animator = Animator(engine, self._fit(picture, self.box_source), settings.mode, settings.adapt_scale)
         self.shows_driving = any(output.layout != "result" for output in outputs)
@@ -142,7 +144,8 @@ class _Job:
         if not needs_frames(text):
             return crop_box(text, _extent(first), aspect)
         with contextlib.closing(threaded(read_frames(self.driving))) as frames:
-            return crop_box(text, _extent(first), aspect, _counted(frames, self.progress, "crop", info.frames))
+            seen = _counted(frames, self.progress, "crop", info.frames)
+            return crop_box(text, _extent(first), aspect, seen, self.settings.face_detector)
 
     def _fit(self, picture: Frame, box: Box) -> Frame:
         return resize(crop(picture, box), self.size)
@@ -303,6 +306,17 @@ def _far(anchor: Anchor) -> str:
         f"close is below {CLOSE}): expect distortions. Choose a source that looks the same way, or crop both alike "
         "(--crop-source, --crop-driving)."
     )
+
+
+def _read_source(path: Path) -> Frame:
+    try:
+        return read_image(path)
+    except FommError as error:
+        if path.is_dir() or path.suffix.lower() in {*MOVIES, ".avi", ".mpg", ".mpeg"}:
+            raise FommError(
+                f"The source, {path}, is no picture.", "The picture comes first, the clip second."
+            ) from error
+        raise
 
 
 def _has_sound(path: Path) -> bool:

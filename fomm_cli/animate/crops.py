@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 from fomm_cli.errors import FommError, nearest
@@ -12,8 +13,10 @@ from fomm_cli.media.image import Box, Frame, center_box, pad_box
 WORDS = ["center", "pad", "face", "motion"]
 
 
-def check_crop(text: str) -> None:
-    """Refuse, before any file is read, what is neither a word nor x,y,w,h."""
+def check_crop(text: str, still: bool = False) -> None:
+    """Refuse, before any file is read, what is neither a word nor x,y,w,h; in a still nothing moves."""
+    if still and text == "motion":
+        raise FommError("There is no motion in a picture.", "Crop it by center, pad, face or x,y,w,h.")
     if text not in WORDS:
         _numbers(text)
 
@@ -23,13 +26,20 @@ def needs_frames(text: str) -> bool:
     return text in {"face", "motion"}
 
 
-def crop_box(text: str, size: tuple[int, int], aspect: float, frames: Iterable[Frame] | None = None) -> Box:
+def crop_box(
+    text: str,
+    size: tuple[int, int],
+    aspect: float,
+    frames: Iterable[Frame] | None = None,
+    detector: Path | None = None,
+) -> Box:
     """The box for a picture of `size` = (H, W), in the shape `aspect` = width / height of the network.
 
     text    center  the largest box in the middle
             pad     the whole picture and as much of its continued edge as the shape needs
             x,y,w,h pixels from the top left corner of the upright picture; the shorter side is grown to the shape
-            face, motion  found in `frames` (one picture, or all of the clip), one box for all of it
+            face, motion  found in `frames` (one picture, or all of the clip), one box for all of it; `detector` is the
+                    file of the network that finds faces, None = the public one
     """
     height, width = size
     if text == "center":
@@ -39,7 +49,7 @@ def crop_box(text: str, size: tuple[int, int], aspect: float, frames: Iterable[F
     if needs_frames(text):
         from fomm_cli.detectors.boxes import fixed_box
 
-        found: Any = fixed_box(frames if frames is not None else [], text)
+        found: Any = fixed_box(frames if frames is not None else [], text, detector)
         return shaped(Box(*(int(v) for v in found[:4])), aspect)
     box = _numbers(text)
     if box.left >= width or box.top >= height or box.left + box.width <= 0 or box.top + box.height <= 0:

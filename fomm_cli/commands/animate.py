@@ -76,6 +76,9 @@ def animate(
     crop_driving: str = typer.Option(
         "center", "--crop-driving", metavar="CROP", help="center, pad, face, motion or x,y,w,h."
     ),
+    face_detector: Path | None = typer.Option(
+        None, "--face-detector", metavar="FILE", help="For crop face: the network's file, if it cannot be downloaded."
+    ),
     layout: Layout = typer.Option(Layout.RESULT, "--layout", help="What the output shows."),
     audio: Audio = typer.Option(Audio.DRIVING, "--audio", help="The sound."),
     crf: int = typer.Option(18, "--crf", min=0, max=63, help="Video quality; lower is better and larger."),
@@ -98,16 +101,18 @@ def animate(
     from fomm_cli.media.write import check_suffix
 
     _usage("--anchor", parse_anchor, anchor)
-    _usage("--crop-source", check_crop, crop_source)
+    _usage("--crop-source", lambda text: check_crop(text, still=True), crop_source)
     _usage("--crop-driving", check_crop, crop_driving)
     path = output if output is not None else Path(f"{_stem(source)}-{_stem(driving)}.mp4")
     _usage("-o", check_suffix, path)
     for given in (source, driving):
         if not given.exists():
             raise FommError(f"{given} does not exist.", "Check the path.")
+    if path.exists() and not force:
+        raise FommError(f"{path} exists already.", "Choose another name, or overwrite it with --force.")
     console = Console(stderr=True, highlight=False)
     runner = open_engine(weights, device, engine, precision, console)
-    settings = Settings(mode, adapt_scale, anchor, crop_source, crop_driving, audio, crf, force)
+    settings = Settings(mode, adapt_scale, anchor, crop_source, crop_driving, face_detector, audio, crf, force)
     with frame_progress(console) as progress:
         report = animate_clip(runner, source, driving, [Output(path, layout)], settings, progress)
     tell(report, console)
@@ -148,7 +153,7 @@ def tell(report: Report, console: Any) -> None:
     for said in report.warnings:
         console.print(f"[yellow]Warning:[/] {said}")
     pace = report.frames / max(report.seconds, 1e-9)
-    parts = [f"{report.frames} frames in {report.seconds:.1f} s ({pace:.1f} fps)"]
+    parts = [f"{report.frames} frame{'s' if report.frames != 1 else ''} in {report.seconds:.1f} s ({pace:.1f} fps)"]
     if report.anchor is not None:
         parts.append(f"anchor: frame {report.anchor}, pose distance {report.distance:.2f}")
     parts.append("with sound" if report.has_audio else "no sound")
