@@ -16,7 +16,7 @@ import numpy as np
 from fomm_cli.acquire.reasons import Failure, Reason
 from fomm_cli.errors import FommError
 from fomm_cli.media.probe import Orientation, open_media, square_size, stream_rate, video_stream
-from fomm_cli.media.video import _rgb
+from fomm_cli.media.video import as_seen
 
 SEEK_GAP = 8.0  # seconds; a shorter gap between two clips is cheaper to decode than to jump over
 
@@ -59,8 +59,10 @@ class Source:
         for frame in self._decode():
             self._begin = self._time(frame)
             self._shape = square_size(frame, self._stream)
+            # Asked once: a frame whose side data was looked at is freed only when the garbage collector comes round.
+            self._view = Orientation.of(frame)
             height, width = self._shape
-            self.width, self.height = (height, width) if Orientation.of(frame).swaps else (width, height)
+            self.width, self.height = (height, width) if self._view.swaps else (width, height)
             return
         raise Failure(Reason.DAMAGED, f"{self.path.name}: no frame of it can be decoded")
 
@@ -92,14 +94,18 @@ class Source:
             return
         for number, frame in self._from(next_number):
             while next_number < number:
-                yield next_number, picture(frame if held is None else held, self._shape)
+                yield next_number, self._picture(frame if held is None else held)
                 if (next_number := next(numbers, None)) is None:
                     return
             held = frame
             if next_number == number:
-                yield number, picture(frame, self._shape)
+                yield number, self._picture(frame)
                 if (next_number := next(numbers, None)) is None:
                     return
+
+    def _picture(self, frame: Any) -> np.ndarray:
+        """A decoded frame as it is to be seen, uint8 (H, W, 3)."""
+        return as_seen(frame, self._stream, self._shape, self._view)
 
     def _from(self, first: int) -> Iterator[tuple[int, Any]]:
         """Numbered frames from the key frame before `first`, or from the start where jumping lands behind it."""
@@ -146,11 +152,6 @@ class Source:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-def picture(frame: Any, size: tuple[int, int]) -> np.ndarray:
-    """A decoded frame as it is to be seen, uint8 (H, W, 3)."""
-    return Orientation.of(frame).apply(_rgb(frame, size))
 
 
 def _stretches(wanted: Sequence[range], gap: int) -> Iterator[list[range]]:

@@ -54,12 +54,13 @@ def _decode(path: Path) -> Iterator[tuple[Frame, Fraction]]:
     with open_media(path) as container:
         stream = video_stream(container, path)
         rate, tick, zero = stream_rate(stream), Fraction(stream.time_base), start_time(container)
-        count, last, shape = 0, None, None
+        count, last, shape, view = 0, None, None, None
         try:
             for frame in container.decode(stream):
                 time = _time(frame, rate, tick, zero, last)
                 shape = shape or square_size(frame, stream)
-                yield as_seen(frame, stream, shape), time
+                view = view or Orientation.of(frame)
+                yield as_seen(frame, stream, shape, view), time
                 count, last = count + 1, time
         except av.error.FFmpegError as error:
             said = (error.strerror or str(error)).rstrip(".").lower()
@@ -82,9 +83,13 @@ def _time(frame: Any, rate: Fraction, tick: Fraction, zero: Fraction, last: Frac
     return time if last is None or time > last else last + min(tick, 1 / rate)
 
 
-def as_seen(frame: Any, stream: Any, size: tuple[int, int] | None = None) -> Frame:
-    """A decoded frame in RGB, upright, its pixels square (or stored as `size` (H, W)), transparency over white."""
-    return Orientation.of(frame).apply(_rgb(frame, size or square_size(frame, stream)))
+def as_seen(frame: Any, stream: Any, size: tuple[int, int] | None = None, view: Orientation | None = None) -> Frame:
+    """A decoded frame in RGB, upright, its pixels square (or stored as `size` (H, W)), transparency over white.
+
+    view   how it is turned, if that is known already. To ask a frame ties it into a cycle that only the garbage
+           collector undoes: a reader that asks every frame of a clip holds hundreds of them.
+    """
+    return (view or Orientation.of(frame)).apply(_rgb(frame, size or square_size(frame, stream)))
 
 
 def _rgb(frame: Any, size: tuple[int, int]) -> Frame:
