@@ -46,6 +46,8 @@ def open_image(path: str | Path) -> Image.Image:
         files.check_payload(path, "a picture")
         raise FommError(f"{path} is not a picture in a known format.", "Use PNG, JPEG, WebP or TIFF.") from error
     except OSError as error:
+        if error.errno is None:  # raised by Pillow itself, not by the system
+            raise FommError(f"{path} is a damaged picture: {error}.", "Fetch or export it again.") from error
         raise files.explain_os_error(error, path, "read") from error
     except (ValueError, SyntaxError, OverflowError, EOFError) as error:  # what Pillow's parsers raise on broken headers
         raise FommError(f"{path} is a damaged picture: {error}.", "Save it again from a picture editor.") from error

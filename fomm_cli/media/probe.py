@@ -256,6 +256,7 @@ def _probe_pictures(path: Path) -> VideoInfo:
             steps = []
             for index in range(count if count > 1 else 0):
                 image.seek(index)
+                image.load()  # WebP tells how long a frame lasts only once it is decoded
                 steps.append(Fraction(round(image.info.get("duration", 0) or 40), 1000))
         rate = exact_rate(count / sum(steps, Fraction(0))) if steps else DEFAULT_RATE
         uneven = len(set(steps)) > 1

@@ -63,7 +63,7 @@ class Sound:
         known = _RATES[self._encoder]
         rate = context.rate if context.rate in known else 48000
         self._output = container.add_stream(self._encoder, rate=rate)
-        self._output.codec_context.layout = context.layout.name if context.channels in {1, 2} else "stereo"
+        self._output.codec_context.layout = "mono" if context.channels == 1 else "stereo"  # WAV names no layout
         self._output.codec_context.bit_rate = 96_000 if context.channels == 1 else 160_000
 
     def pump(self, until: Fraction | None) -> None:
