@@ -1,0 +1,116 @@
+"""The small networks that look at faces and bodies: where each comes from, under which licence, and its file here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from fomm_cli import files
+from fomm_cli.errors import FommError
+from fomm_cli.files import Progress
+
+_RAW = "https://raw.githubusercontent.com"
+
+
+@dataclass(frozen=True)
+class Network:
+    """One file from elsewhere.
+
+    does      what it finds, in a few words
+    file      its name here
+    urls      its public homes, the first that answers is taken; whichever it is, it must have the digest
+    licence   of the repository that publishes it
+    source    that repository
+    extra     of fomm that runs it: `pip install "fomm-cli[EXTRA]"`
+    """
+
+    name: str
+    does: str
+    file: str
+    sha256: str
+    urls: tuple[str, ...]
+    licence: str
+    source: str
+    extra: str
+
+    @property
+    def cached(self) -> Path:
+        """Where a fetched copy is, or will be."""
+        return files.cache_dir() / "detectors" / self.file
+
+    def find(self, path: str | Path | None = None, progress: Progress | None = None) -> Path:
+        """A given file as it is; else the cached one; else a download, of the expected digest."""
+        if path is not None:
+            files.check_payload(path, f"the {self.name} network")
+            return Path(path)
+        error = FommError(f"The {self.name} network has no known address.")
+        for url in self.urls:
+            try:
+                return files.fetch(url, self.cached, sha256=self.sha256, progress=progress)
+            except FommError as failed:
+                error = failed
+        raise FommError(
+            f"The {self.name} network ({self.does}) could not be fetched: {error.what}",
+            f"Download it yourself from {self.source} and give its path.",
+        )
+
+
+_PEPPA = "ainrichman/Peppa-Facial-Landmark-PyTorch"
+_ULTRA = "Linzaer/Ultra-Light-Fast-Generic-Face-Detector-1MB"
+_MOBILE = "foamliu/MobileFaceNet"
+_CORAL = "google-coral/test_data"
+
+NETWORKS: dict[str, Network] = {
+    network.name: network
+    for network in (
+        Network(
+            name="face-box",
+            does="boxes of faces, RFB-320",
+            file="face_box_rfb320.onnx",
+            sha256="34cd7e60aeff28744c657de7a3dc64e872d506741de66987f3426f2b79f88017",
+            urls=(
+                f"{_RAW}/{_ULTRA}/dffdddda9794a50607cba8f318507a28c1c27cab/models/onnx/version-RFB-320.onnx",
+                f"{_RAW}/{_ULTRA}/master/models/onnx/version-RFB-320.onnx",
+            ),
+            licence="MIT",
+            source=f"https://github.com/{_ULTRA}",
+            extra="face",
+        ),
+        Network(
+            name="face-landmarks",
+            does="68 points of a face, slim 160",
+            file="face-landmarks-slim160.onnx",
+            sha256="2121aacea9169ac27227508238237376fe64b96e2f2cc57082f26e88d650fbd2",
+            urls=(
+                f"{_RAW}/{_PEPPA}/master/pretrained_weights/slim_160_latest.onnx",
+                f"{_RAW}/{_PEPPA}/238063317fd31c4c21c5c43692e6a5d769970370/pretrained_weights/slim_160_latest.onnx",
+            ),
+            licence="Apache-2.0",
+            source=f"https://github.com/{_PEPPA}",
+            extra="face",
+        ),
+        Network(
+            name="face-identity",
+            does="who a face is, MobileFaceNet, 128 numbers",
+            file="face-identity-mobilefacenet.onnx",
+            sha256="b7120c095d60094f28a4a54ba6a8bf51b297a6273fb40ef6350dfec1f63d9507",
+            urls=(
+                f"{_RAW}/{_MOBILE}/master/weights/MobileFaceNet.onnx",
+                f"{_RAW}/{_MOBILE}/22d3e78287c70e23cf2f5b6a6a92594008831a7f/weights/MobileFaceNet.onnx",
+            ),
+            licence="Apache-2.0",
+            source=f"https://github.com/{_MOBILE}",
+            extra="face",
+        ),
+        Network(
+            name="body-joints",
+            does="17 joints of a body, MoveNet Lightning, 8 bit",
+            file="body-joints-movenet-lightning.tflite",
+            sha256="cd7cc22fa946e5d146a7b98d496853e1923e22828d3972d579973f27f91bb105",
+            urls=(f"{_RAW}/{_CORAL}/master/movenet_single_pose_lightning_ptq.tflite",),
+            licence="Apache-2.0",
+            source=f"https://github.com/{_CORAL}",
+            extra="body",
+        ),
+    )
+}

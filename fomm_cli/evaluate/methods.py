@@ -1,0 +1,110 @@
+"""What is measured: networks, and the baseline every network must beat."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal, NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+from fomm_cli.errors import FommError, nearest
+from fomm_cli.model.network import FirstOrderModel
+from fomm_cli.model.types import Keypoints
+
+Mode = Literal["reconstruction", "relative", "absolute"]
+
+
+class Take(NamedTuple):
+    """What a method makes of a few driving frames.
+
+    prediction  (B, 3, H, W) in [0, 1]
+    keypoints   (B, K, 2) of the driving frames; None where the method knows none
+    """
+
+    prediction: Tensor
+    keypoints: Tensor | None
+
+
+Performance = Callable[[Tensor], Take]
+"""From driving frames (B, 3, H, W) to predictions, for one source."""
+
+
+class Method(Protocol):
+    """name is its column in the report, size the (H, W) it works at, None for any."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def size(self) -> tuple[int, int] | None: ...
+
+    def start(self, source: Tensor, initial: Tensor, mode: Mode, adapt_scale: bool = True) -> Performance:
+        """Take in a source (1, 3, H, W); `initial` is the driving frame that stands for its pose in relative mode."""
+        ...
+
+
+class Copy:
+    """The source, whatever the driving frame."""
+
+    name = "copy"
+    size: tuple[int, int] | None = None
+
+    def start(self, source: Tensor, initial: Tensor, mode: Mode, adapt_scale: bool = True) -> Performance:
+        return lambda driving: Take(source.expand_as(driving), None)
+
+
+class Network:
+    """A model's raw output, before any rounding or encoding. In reconstruction mode keypoints are used as they are."""
+
+    def __init__(self, name: str, model: FirstOrderModel) -> None:
+        self.name = name
+        self.model = model
+
+    @property
+    def size(self) -> tuple[int, int]:
+        height, width = self.model.size
+        return height, width
+
+    @torch.inference_mode()
+    def start(self, source: Tensor, initial: Tensor, mode: Mode, adapt_scale: bool = True) -> Performance:
+        encoded = self.model.encode(source)
+        kp_source = self.model.detect(source)
+        kp_initial: Keypoints = self.model.detect(initial) if mode == "relative" else kp_source
+
+        @torch.inference_mode()
+        def perform(driving: Tensor) -> Take:
+            found = self.model.detect(driving)
+            pose = found
+            if mode == "relative":
+                from fomm_cli.animate.transfer import transfer
+
+                pose = transfer(kp_source, found, kp_initial, mode="relative", adapt_scale=adapt_scale)
+            rendered = self.model.render(encoded, kp_source, pose, deformed=False)
+            return Take(rendered.prediction, found.value)
+
+        return perform
+
+
+BASELINES: dict[str, type[Copy]] = {"copy": Copy}
+
+
+def methods(weights: list[str], baselines: list[str], device: str = "auto") -> list[Method]:
+    """Baselines first, then one network for each name or path of weights, in the order given."""
+    found: list[Method] = []
+    for name in dict.fromkeys(baselines):
+        if name not in BASELINES:
+            raise FommError(f"There is no baseline {name!r}.", nearest(name, list(BASELINES)))
+        found.append(BASELINES[name]())
+    if weights:
+        from fomm_cli.weights import load_model
+
+        for place, spelled in enumerate(weights):
+            name = Path(spelled).stem if spelled.endswith(".safetensors") else spelled
+            if any(name == other.name for other in found):
+                name = f"{name} ({place + 1})"
+            found.append(Network(name, load_model(spelled, device)))
+    if not found:
+        raise FommError("Nothing to evaluate.", "Give --weights NAME|FILE, or a floor with --baseline copy.")
+    return found

@@ -1,0 +1,70 @@
+"""Contact sheets: the best, the median and the worst clip of a method, with where it errs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from fomm_cli import draw
+from fomm_cli.data.clips import Clip, ClipRef
+from fomm_cli.data.fit import fit
+from fomm_cli.evaluate.methods import Method
+from fomm_cli.evaluate.page import Figure
+from fomm_cli.evaluate.reading import to_float, to_pixels
+
+COLUMNS = 6
+SMALLEST = 128
+"""Smaller frames are enlarged to this side, pixel by pixel."""
+
+
+def error_map(prediction: np.ndarray, truth: np.ndarray, full: float = 0.5) -> np.ndarray:
+    """The mean absolute difference of the channels as heat: black none, red, yellow, white from `full` on.
+
+    prediction, truth  uint8 (H, W, 3)
+    """
+    error = np.abs(prediction.astype(np.float32) - truth.astype(np.float32)).mean(axis=2) / 255
+    heat = np.clip(error / full, 0, 1)[..., None] * 3 - np.arange(3)
+    return np.rint(np.clip(heat, 0, 1) * 255).astype(np.uint8)
+
+
+def picked(ranked: Sequence[tuple[str, float]]) -> list[tuple[str, str, float]]:
+    """(which, name, value) of the best, median and worst of clips ranked from best to worst; fewer if they coincide."""
+    if not ranked:
+        return []
+    places = {"best": 0, "median": (len(ranked) - 1) // 2, "worst": len(ranked) - 1}
+    found: dict[int, tuple[str, str, float]] = {}
+    for which, place in places.items():
+        found.setdefault(place, (which, *ranked[place]))
+    return list(found.values())
+
+
+def reconstruction_sheet(
+    ref: ClipRef, methods: Sequence[Method], size: tuple[int, int] | None, device: torch.device, caption: str
+) -> Figure:
+    """Driving frames, and for each method what it made of them and where it errs."""
+    clip: Clip = ref.open()
+    try:
+        places = sorted({round(place) for place in np.linspace(0, len(clip) - 1, COLUMNS)})
+        frames = clip.frames([0, *places])
+        wanted = size or (frames[0].shape[0], frames[0].shape[1])
+        pixels = np.stack([fit(frame, wanted) for frame in frames])
+    finally:
+        clip.close()
+    pictures = to_float(pixels, device)
+    source, driving = pictures[:1], pictures[1:]
+    truth = pixels[1:]
+    rows, labels = [list(truth)], ["driving"]
+    for method in methods:
+        made = to_pixels(method.start(source, source, "reconstruction")(driving).prediction)
+        rows += [list(made), [error_map(one, true) for one, true in zip(made, truth, strict=True)]]
+        labels += [method.name, "error"]
+    return Figure(caption, page_sheet(rows, [f"frame {place}" for place in places], labels))
+
+
+def page_sheet(rows: list[list[np.ndarray]], columns: list[str], labels: list[str]) -> np.ndarray:
+    """A sheet of pictures that are large enough to see."""
+    factor = max(1, -(-SMALLEST // min(rows[0][0].shape[:2])))
+    grown = [[picture.repeat(factor, axis=0).repeat(factor, axis=1) for picture in row] for row in rows]
+    return draw.sheet(grown, columns=columns, labels=labels)
