@@ -26,9 +26,12 @@ from fomm_cli.data.synth import (
     to_uint8,
 )
 from fomm_cli.data.toon.canvas import Canvas
+from fomm_cli.data.toon.demo import demo_assets, voice
 from fomm_cli.data.toon.noise import normal, uniform
 from fomm_cli.data.toon.parameters import Parameters
 from fomm_cli.errors import FommError
+from fomm_cli.media.image import read_image
+from fomm_cli.media.video import probe, read_frames
 
 PINNED = [[0.1745792, 0.99897093, 0.2263301], [0.10191494, 0.92721659, 0.57808763]]
 
@@ -403,3 +406,34 @@ def test_verb_with_wrong_words(tmp_path: Path, capfd: pytest.CaptureFixture[str]
     (tmp_path / "file").write_text("")
     assert main(["dataset", "synth", "toon", "--out", str(tmp_path / "file"), "--videos", "3"]) == 1
     assert "file" in capfd.readouterr().err
+
+
+# The bundled samples
+
+
+def test_samples_can_be_drawn_again(tmp_path: Path) -> None:
+    portrait, driving = demo_assets(tmp_path, seconds=0.4)
+    bundled = Path(toon.__file__).parents[2] / "assets"
+    assert np.array_equal(read_image(portrait).shape, (512, 512, 3))
+    difference = read_image(portrait).astype(int) - read_image(bundled / "portrait.png").astype(int)
+    assert np.abs(difference).max() <= 2  # processors round differently
+    info = probe(driving)
+    assert (info.width, info.height, info.frames, info.rate, info.has_audio) == (256, 256, 10, 25, True)
+    whole = probe(bundled / "driving.mp4")
+    assert (whole.width, whole.frames, whole.has_audio) == (256, 125, True)
+    first = next(read_frames(bundled / "driving.mp4")).astype(int)
+    assert np.abs(first - next(read_frames(driving)).astype(int)).mean() < 3
+    assert all((bundled / name).stat().st_size < 300_000 for name in ("portrait.png", "driving.mp4"))
+    with pytest.raises(FommError, match="exists"):
+        demo_assets(tmp_path, seconds=0.4)
+
+
+def test_voice_is_as_loud_as_the_mouth_is_open() -> None:
+    motion = toon.sample_motion(5, 100, rate=25)[0]
+    sound = voice(motion, 25)
+    assert len(sound) == 4 * 22_050
+    assert 0.2 < np.abs(sound).max() < 0.5
+    loudness = np.sqrt((sound.reshape(100, -1) ** 2).mean(1))
+    middle = (motion.open[:-1] + motion.open[1:]) / 2
+    assert np.corrcoef(loudness[:-1], middle)[0, 1] > 0.7
+    assert np.abs(voice(toon.neutral(50), 25)).max() < 1e-6
