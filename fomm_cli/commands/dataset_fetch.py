@@ -257,7 +257,7 @@ def _archive(
     from fomm_cli.acquire.cutting import Style
 
     console = Console(stderr=True)
-    console.print(f"Terms of {name}: {chosen.terms}", markup=False, highlight=False)
+    console.print(f"Terms of {name}: {chosen.terms}", markup=False, highlight=False, soft_wrap=True)
     style = Style(size, kind, _choice("--fit", fit or "stretch", ("stretch", "square")))
     report = import_archive(
         archive, out, style, lambda line: console.print(line, markup=False, highlight=False, soft_wrap=True)
