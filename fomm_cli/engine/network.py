@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from fomm_cli.engine import fold
 from fomm_cli.engine.layers import Conv, Doubling, Phases, packs
 from fomm_cli.engine.sample import gather, rows
+from fomm_cli.engine.winograd import WinogradBottleneck, gains
 from fomm_cli.model.blocks import AntiAliasDownsample, Hourglass, ResBlock, SameBlock
 from fomm_cli.model.dense import warp_candidates
 from fomm_cli.model.generator import warp_shared
@@ -50,11 +51,12 @@ class FusedRendering(NamedTuple):
 
 
 class FusedNetwork:
-    """Made once from a plain model in eval mode, whose weights it copies; serves frames of any size the model takes.
+    """Made once from a plain model in eval mode, whose weights it copies.
 
-    size       (H, W) the kernels are chosen for
+    size       (H, W) of the frames, which the kernels are chosen for; None: the model's own
     precision  torch.float32, bfloat16 or float16: of the dense-motion hourglass and the generator
     packed     whether to pack weights for oneDNN; None: where this device can
+    winograd   whether the bottleneck may use Winograd's convolution, which needs packing; None: as `packed`
     """
 
     def __init__(
@@ -63,6 +65,7 @@ class FusedNetwork:
         size: tuple[int, int] | None = None,
         precision: torch.dtype = torch.float32,
         packed: bool | None = None,
+        winograd: bool | None = None,
     ) -> None:
         self.size = size or model.size
         self.config = model.config
@@ -73,7 +76,7 @@ class FusedNetwork:
         with torch.no_grad():
             self._detector(model)
             self._dense_motion(model)
-            self._generator(model)
+            self._generator(model, winograd)
 
     # ------------------------------------------------------------------------------------------------- construction
 
@@ -100,15 +103,22 @@ class FusedNetwork:
         heads = (dense.mask,) if dense.occlusion is None else (dense.mask, dense.occlusion)
         self.dense_heads = Conv(*fold.merged(*heads), like, packed=self.packed)
 
-    def _generator(self, model: FirstOrderModel) -> None:
+    def _generator(self, model: FirstOrderModel, winograd: bool | None) -> None:
         generator = model.generator
         like, exact = self._like(self.precision), self._like(torch.float32)
         self.encoder = [
             Conv(*_folded(block), exact, relu=True, packed=self.packed)
             for block in [generator.first, *generator.down_blocks]
         ]
-        self.bottleneck = [FusedResBlock(block, like, self.packed) for block in generator.bottleneck]
-        side = min(self.size) >> len(generator.down_blocks)
+        height, width = (side >> len(generator.down_blocks) for side in self.size)
+        side = min(height, width)
+        quarter = self.packed if winograd is None else winograd
+        self.winograd: WinogradBottleneck | None = None
+        self.bottleneck: list[FusedResBlock] = []
+        if quarter and len(generator.bottleneck) and gains(_width(generator.bottleneck), height, width):
+            self.winograd = WinogradBottleneck(generator.bottleneck)
+        else:
+            self.bottleneck = [FusedResBlock(block, like, self.packed) for block in generator.bottleneck]
         self.up_blocks = [_up(block, like, side << i, self.packed) for i, block in enumerate(generator.up_blocks)]
         weight, bias = fold.plain(generator.final)
         self.final_taps = weight.shape[3]
@@ -121,6 +131,7 @@ class FusedNetwork:
 
     # --------------------------------------------------------------------------------------------------- the seams
 
+    @torch.inference_mode()
     def detect(self, image: Tensor) -> Keypoints:
         """Keypoints of images (B, 3, H, W) in [0, 1], float32."""
         x = self.detector_hourglass(_channels_last(self.detector_down(image.float())))
@@ -137,6 +148,7 @@ class FusedNetwork:
         jacobian = (heatmap.unsqueeze(2) * jacobians).sum(dim=3)
         return Keypoints(value, jacobian.unflatten(2, (2, 2)))
 
+    @torch.inference_mode()
     def encode(self, source: Tensor) -> FusedSource:
         """Everything that depends on the source (1, 3, H, W) alone; float32, since it is done once."""
         source = source.float()
@@ -145,11 +157,13 @@ class FusedNetwork:
             x = F.avg_pool2d(conv(x), 2)
         return FusedSource(source, self.dense_down(source), x)
 
+    @torch.inference_mode()
     def render(self, source: FusedSource, kp_source: Keypoints, kp_driving: Keypoints) -> FusedRendering:
         """The source in the poses of `kp_driving`, of batch B; `kp_source` of batch 1."""
         flow, occlusion = self.motion(source.small, kp_source, kp_driving)
         return FusedRendering(self.decode(source, flow, occlusion), flow, occlusion)
 
+    @torch.inference_mode()
     def motion(self, small: Tensor, source: Keypoints, driving: Keypoints) -> tuple[Tensor, Tensor | None]:
         """Flow (B, h, w, 2) and occlusion (B, 1, h, w) or None."""
         height, width = small.shape[2:]
@@ -183,9 +197,13 @@ class FusedNetwork:
         flows[:, 1:] = torch.addcmul(moved, matrix[..., 1], offset[..., 1:])
         return flows
 
+    @torch.inference_mode()
     def decode(self, source: FusedSource, flow: Tensor, occlusion: Tensor | None) -> Tensor:
         """The picture (B, 3, H, W) from the source's features under the flow."""
-        x = self._warp_features(source.features, flow, occlusion).to(self.precision)
+        x = self._warp_features(source.features, flow, occlusion)
+        if self.winograd is not None:
+            x = self.winograd(x)
+        x = x.to(self.precision)
         for block in self.bottleneck:
             x = block(x)
         for up in self.up_blocks:
@@ -252,6 +270,13 @@ class FusedResBlock:
 
     def __call__(self, x: Tensor) -> Tensor:
         return self.conv2(self.conv1(self.before(x)), add=x)
+
+
+def _width(bottleneck: nn.Sequential) -> int:
+    """Channels of the residual blocks."""
+    block = bottleneck[0]
+    assert isinstance(block, ResBlock)
+    return block.conv1.in_channels
 
 
 def _folded(block: nn.Module) -> tuple[Tensor, Tensor]:
