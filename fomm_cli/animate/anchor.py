@@ -37,7 +37,7 @@ class Anchor:
 def find_anchor(source: Keypoints, driving: Keypoints) -> Anchor:
     """The frame nearest in pose; of nearly equal ones (within 2 %) the earliest."""
     found = pose_distance(source, driving)
-    index = int(np.argmax(found <= found.min() * 1.02))
+    index = int(np.argmax(found <= found.min() * 1.02 + 1e-4))
     return anchor_at(source, driving, index, index)
 
 
