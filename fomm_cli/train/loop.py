@@ -119,6 +119,7 @@ def train(
                 log.say(f"Stopped at step {state.step}, saved. Go on with: fomm resume {run.folder}")
         finally:
             log.close()
+            dismiss(loader)
     if signal.SIGTERM in stop:
         raise SystemExit(128 + signal.SIGTERM)
     if signal.SIGINT in stop:
@@ -193,6 +194,13 @@ def feed(
     return dataset, sampler, loader
 
 
+def dismiss(loader: DataLoader[Any]) -> None:
+    """Send the reading processes home. They ignore signals, so nobody else could."""
+    iterator = getattr(loader, "_iterator", None)
+    if iterator is not None:
+        iterator._shutdown_workers()
+
+
 def split_batch(
     config: Config, batch: Batch, state: State, seed: int, world: World, device: torch.device
 ) -> list[Part]:
@@ -226,7 +234,7 @@ def give_up(log: Log, config: Config, run: Run) -> None:
             f"{log.skipped_in_a_row} steps in a row had a loss or gradient that was not finite; the pairs and values stand "
             f"in {run.nonfinite}.",
             "Look at those pairs; else lower train.lr_generator and train.lr_kp_detector, set train.clip_grad_norm=10, or use "
-            "train.precision=fp32, and `fomm resume` from the last checkpoint after undoing nothing, or start with --init.",
+            "train.precision=fp32, and start again with --init from the last good weights.",
         )
 
 
@@ -252,7 +260,8 @@ def signals() -> Iterator[list[int]]:
 
 
 def _quiet_worker(number: int) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the loop must still save
+    # Ctrl-C, and the SIGTERM of many schedulers, reach the whole group; the loop must still finish its step and save.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     torch.set_num_threads(1)
 

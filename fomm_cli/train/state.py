@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple
 
@@ -82,11 +82,12 @@ class State:
         if self.discriminator is not None:
             self.discriminator_pass = DiscriminatorPass(config, self.discriminator)
 
-        # Batch-norm statistics and spectral-norm vectors lie in one tensor, so that undoing a bad step's change to them is
-        # one copy, without asking the device whether the step was bad.
-        trained = [self.model] if self.discriminator is None else [self.model, self.discriminator]
-        self.statistics = _gather_buffers(trained)
-        self._statistics_before = self.statistics.clone()
+        # Batch-norm statistics lie in one tensor, spectral-norm vectors in another, so that undoing a bad step's change to
+        # them is one copy each, without asking the device whether the step was bad. (Not all in one: a change to one
+        # view counts as a change to all, and batch norm's backward pass refuses statistics that were changed.)
+        trained: list[nn.Module] = [self.model] if self.discriminator is None else [self.model, self.discriminator]
+        self.statistics = [flat for module in trained if (flat := _gather_buffers(module)) is not None]
+        self._statistics_before = [flat.clone() for flat in self.statistics]
         self._train_mode()
 
     @property
@@ -120,7 +121,7 @@ class State:
 
         returns  a vector, one value a name of `names`; losses are means over parts and processes
         """
-        self._statistics_before.copy_(self.statistics)
+        torch._foreach_copy_(self._statistics_before, self.statistics)
         outcomes = []
         for number, part in enumerate(parts):
             with self._sync(self.generator_pass, number == len(parts) - 1):
@@ -153,7 +154,8 @@ class State:
             bad = bad.clamp(max=1)
             self._apply("discriminator", bad)
 
-        self.statistics.copy_(torch.where(bad > 0, self._statistics_before, self.statistics))
+        for now, before in zip(self.statistics, self._statistics_before, strict=True):
+            now.copy_(torch.where(bad > 0, before, now))
         self._update_average()
         values["skipped"] = bad
         self.step += 1
@@ -227,15 +229,16 @@ class State:
         self._train_mode()
 
 
-def _gather_buffers(modules: Iterable[nn.Module]) -> Tensor:
-    """Make all stored floating-point buffers views of one tensor, which is returned."""
+def _gather_buffers(root: nn.Module) -> Tensor | None:
+    """Make all stored floating-point buffers views of one tensor, which is returned; None if there are none."""
     found = [
         (module, name, buffer)
-        for root in modules
         for module in root.modules()
         for name, buffer in module.named_buffers(recurse=False)
         if buffer.is_floating_point() and name not in module._non_persistent_buffers_set
     ]
+    if not found:
+        return None
     flat = torch.cat([buffer.detach().reshape(-1) for _, _, buffer in found])
     place = 0
     for module, name, buffer in found:
