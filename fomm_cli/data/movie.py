@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from fomm_cli.errors import FommError
-from fomm_cli.media.probe import open_media, stream_rate, video_stream
+from fomm_cli.media.probe import Orientation, open_media, stream_rate, video_stream
 from fomm_cli.media.video import as_seen, read_frames
 
 _INDEXED = frozenset({"mp4", "mov", "matroska", "webm"})
@@ -32,6 +32,7 @@ class VideoClip:
         self.path = path
         self.rate: Fraction | None
         self._size: tuple[int, int] | None = None
+        self._view: Orientation | None = None
         self._index()
 
     @contextmanager
@@ -110,7 +111,8 @@ class VideoClip:
             if start is not None:
                 container.seek(start, stream=stream, backward=True)
             for frame in container.decode(stream):
-                yield frame.pts, partial(as_seen, frame, stream)
+                self._view = self._view or Orientation.of(frame)
+                yield frame.pts, partial(as_seen, frame, stream, view=self._view)
 
     def _walk(self, wanted: list[int]) -> dict[int, np.ndarray]:
         found = {}

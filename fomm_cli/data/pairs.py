@@ -195,8 +195,12 @@ class PairDataset(Dataset[Pair]):
             finally:
                 clip.close()
 
-        with ThreadPoolExecutor(threads) as pool:
-            list(pool.map(load, range(len(self.clips))))
+        with ThreadPoolExecutor(max(1, threads)) as pool:
+            try:
+                list(pool.map(load, range(len(self.clips))))
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
         self._held_bytes = spent
         return len(self._held)
 
