@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -132,13 +134,12 @@ class AntiAliasDownsample(nn.Module):
             raise ValueError(f"scale must be 1/n, not {scale}")
         sigma = (1 / scale - 1) / 2
         radius = round(4 * sigma)
-        offset = torch.arange(-radius, radius + 1, dtype=torch.float32)
-        bell = torch.exp(-offset.square() / (2 * sigma**2)) if sigma > 0 else torch.ones(1)
-        kernel = bell[:, None] * bell[None, :]
         self.radius = radius
-        self.register_buffer(
-            "kernel", (kernel / kernel.sum()).expand(channels, 1, -1, -1).contiguous(), persistent=False
-        )
+        # In Python numbers: arithmetic on the meta device, where weights are checked, would load torch's compiler.
+        bell = [math.exp(-(offset**2) / (2 * sigma**2 or 1)) for offset in range(-radius, radius + 1)]
+        total = sum(bell) ** 2
+        kernel = [[[down * across / total for across in bell] for down in bell]]
+        self.register_buffer("kernel", torch.tensor([kernel] * channels), persistent=False)
 
     def forward(self, image: Tensor) -> Tensor:
         if self.stride == 1:
