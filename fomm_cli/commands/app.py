@@ -14,7 +14,12 @@ from fomm_cli.commands.animate import animate
 from fomm_cli.commands.bench import bench_app
 from fomm_cli.commands.config import config_app
 from fomm_cli.commands.dataset import dataset_app
+from fomm_cli.commands.demo import demo
+from fomm_cli.commands.doctor import doctor
 from fomm_cli.commands.eval import eval_app
+from fomm_cli.commands.reconstruct import reconstruct
+from fomm_cli.commands.resume import resume
+from fomm_cli.commands.runs import runs_app
 from fomm_cli.commands.train import train
 from fomm_cli.commands.weights import weights_app
 from fomm_cli.errors import FommError
@@ -45,12 +50,17 @@ def _root(
 
 # The verbs, in the order `fomm --help` shows them.
 app.command()(animate)
+app.command()(demo)
+app.command()(reconstruct)
 app.add_typer(eval_app, name="eval")
 app.add_typer(weights_app, name="weights")
 app.add_typer(dataset_app, name="dataset")
 app.add_typer(bench_app, name="bench")
 app.add_typer(config_app, name="config")
 app.command()(train)
+app.command()(resume)
+app.add_typer(runs_app, name="runs")
+app.command()(doctor)
 
 
 def main(argv: list[str] | None = None) -> int:

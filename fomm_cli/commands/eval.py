@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import typer
 
+from fomm_cli.commands.eval_animation import animation
+from fomm_cli.commands.eval_detectors import detectors
 from fomm_cli.commands.eval_reconstruction import reconstruction
 from fomm_cli.commands.eval_toon import toon
 
@@ -14,4 +16,6 @@ eval_app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 eval_app.command()(reconstruction)
+eval_app.command()(animation)
 eval_app.command()(toon)
+eval_app.command()(detectors)

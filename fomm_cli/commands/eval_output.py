@@ -86,6 +86,8 @@ def table(result: dict[str, Any]) -> None:
             if metric == "l1":
                 each = entry["per_video"]
                 lines.append(f"[dim]per video[/dim] {number(each['value'], metric)}")
+            if "over_copy" in entry:
+                lines.append(f"[dim]of copying[/dim] {number(entry['over_copy']['value'], metric)}")
             lost = entry.get("missing")
             if lost and any(lost.values()):
                 lines.append(f"[dim]missing {lost['truth']} true, {lost['result']} made[/dim]")

@@ -55,7 +55,9 @@ def reconstruction(
     from fomm_cli.evaluate.paper import which
     from fomm_cli.evaluate.ranks import join
     from fomm_cli.evaluate.reconstruction import measure
+    from fomm_cli.train.memory import keep_freed_memory
 
+    keep_freed_memory()
     rows = which(paper, data)
     split = find_split(data, seed)
     refs = split.test[:limit] if limit else split.test

@@ -28,8 +28,10 @@ def toon(
     from fomm_cli import device as devices
     from fomm_cli.evaluate.methods import methods
     from fomm_cli.evaluate.toon import TARGETS, check, summary
+    from fomm_cli.train.memory import keep_freed_memory
     from fomm_cli.weights.catalogue import DEFAULT
 
+    keep_freed_memory()
     found = {}
     place = devices.resolve(device)
     sides = {}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -19,13 +19,15 @@ PictureMetric = Callable[[Tensor, Tensor], Tensor]
 """(B, 3, H, W) and (B, 3, H, W) in [0, 1] to (B,)."""
 
 
-def chosen(text: str) -> tuple[str, ...]:
-    """The metrics of a comma-separated list, each once, in the order of the report."""
-    known = [*PICTURE_METRICS, *DETECTOR_METRICS]
+def chosen(text: str, known: Sequence[str] = (*PICTURE_METRICS, *DETECTOR_METRICS)) -> tuple[str, ...]:
+    """The metrics of a comma-separated list, each once, in the order of the report.
+
+    known  those that the evaluation has, in that order
+    """
     names = [name.strip().lower() for name in text.split(",") if name.strip()]
     for name in names:
         if name not in known:
-            raise FommError(f"There is no metric {name!r}.", nearest(name, known))
+            raise FommError(f"There is no metric {name!r}.", nearest(name, list(known)))
     if not names:
         raise FommError("No metric is asked for.", f"Known: {', '.join(known)}.")
     return tuple(name for name in known if name in names)

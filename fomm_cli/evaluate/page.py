@@ -92,6 +92,8 @@ def _table(report: dict[str, Any], metrics: list[str]) -> str:
             text = f"{number(entry['value'], metric)}<br><small>{interval(entry, metric)}</small>"
             if "per_video" in entry:
                 text += f"<br><small>per video {number(entry['per_video']['value'], metric)}</small>"
+            if "over_copy" in entry:
+                text += f"<br><small>of copying {number(entry['over_copy']['value'], metric)}</small>"
             lost = entry.get("missing")
             if lost and any(lost.values()):
                 text += f"<br><small>missing {lost['truth']} / {lost['result']}</small>"

@@ -71,6 +71,16 @@ def _estimate(estimate: Estimate) -> dict[str, Any]:
     return {"value": estimate.value, "interval": interval}
 
 
+def over_copy(report: dict[str, Any], records: Sequence[Record], seed: int) -> None:
+    """Add to every column's L1 how much of the copied source's error in the same mode it has left."""
+    done = [record for record in records if record.skipped is None]
+    for name, found in report["results"].items():
+        floor = f"copy, {name.rpartition(', ')[2]}"
+        if "l1" in found and floor in report["results"]:
+            ours, copied = ([record.tallies[column].sums["l1"] for record in done] for column in (name, floor))
+            found["l1"]["over_copy"] = _estimate(ratio(ours, copied, seed))
+
+
 def per_clip(records: Sequence[Record], method: str, metric: str) -> list[tuple[str, float]]:
     """(name, mean over frames) of the clips that have the metric, from best to worst."""
     found = []

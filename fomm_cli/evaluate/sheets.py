@@ -10,9 +10,12 @@ import torch
 from fomm_cli import draw
 from fomm_cli.data.clips import Clip, ClipRef
 from fomm_cli.data.fit import fit
+from fomm_cli.evaluate.animation import Column, Person, question
 from fomm_cli.evaluate.methods import Method
 from fomm_cli.evaluate.page import Figure
+from fomm_cli.evaluate.pairs import Pair
 from fomm_cli.evaluate.reading import to_float, to_pixels
+from fomm_cli.evaluate.toon import People
 
 COLUMNS = 6
 SMALLEST = 128
@@ -61,6 +64,59 @@ def reconstruction_sheet(
         rows += [list(made), [error_map(one, true) for one, true in zip(made, truth, strict=True)]]
         labels += [method.name, "error"]
     return Figure(caption, page_sheet(rows, [f"frame {place}" for place in places], labels))
+
+
+def toon_sheet(person: Person, table: Sequence[Column], people: People, adapt_scale: bool, caption: str) -> Figure:
+    """Driving frames, and for each mode the drawn truth, what every method made of it and where it errs."""
+    rows: list[list[np.ndarray]] = []
+    labels: list[str] = []
+    for mode in dict.fromkeys(mode for _, _, mode in table):
+        source, initial, driving, truth, _ = question(people, person, mode)
+        shown = slice(0, COLUMNS)
+        if not rows:
+            rows.append([*to_pixels(source), *to_pixels(driving[shown])])
+            labels.append("source, driving")
+        true = to_pixels(truth[shown])
+        rows.append([*to_pixels(initial), *true])
+        labels.append(f"start, true {mode}")
+        blank = np.full_like(true[0], 255)
+        for name, method, how in table:
+            if how == mode and method.size is not None:
+                made = to_pixels(method.start(source, initial, mode, adapt_scale)(driving[shown]).prediction)
+                rows += [[blank, *made], [blank, *map(error_map, made, true)]]
+                labels += [name, "error"]
+    count = len(rows[0]) - 1
+    return Figure(caption, page_sheet(rows, ["", *(f"frame {place + 1}" for place in range(count))], labels))
+
+
+def pair_sheet(
+    pair: Pair,
+    table: Sequence[Column],
+    size: tuple[int, int] | None,
+    device: torch.device,
+    adapt_scale: bool,
+    caption: str,
+) -> Figure:
+    """Source and driving frames, and what every method made of them."""
+    source_clip, clip = pair.source.open(), pair.driving.open()
+    try:
+        places = sorted({round(place) for place in np.linspace(0, len(clip) - 1, COLUMNS)})
+        frames = clip.frames([pair.frame, *places])
+        wanted = size or (frames[0].shape[0], frames[0].shape[1])
+        pixels = np.stack([fit(frame, wanted) for frame in frames])
+        first = np.ascontiguousarray(fit(source_clip.frame(0), wanted)[None])
+    finally:
+        source_clip.close()
+        clip.close()
+    driving, source = to_float(pixels, device), to_float(first, device)
+    rows, labels = [[first[0], *pixels[1:]]], ["source, driving"]
+    blank = np.full_like(first[0], 255)
+    for name, method, mode in table:
+        if method.size is not None:
+            made = method.start(source, driving[:1], mode, adapt_scale)(driving[1:]).prediction
+            rows.append([blank, *to_pixels(made)])
+            labels.append(name)
+    return Figure(caption, page_sheet(rows, ["", *(f"frame {place}" for place in places)], labels))
 
 
 def page_sheet(rows: list[list[np.ndarray]], columns: list[str], labels: list[str]) -> np.ndarray:

@@ -1,0 +1,185 @@
+"""`fomm eval animation`: one subject driven by another."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from fomm_cli.commands import eval_reconstruction as shared
+
+if TYPE_CHECKING:
+    from fomm_cli.evaluate.setup import Request
+
+_MODES = ("relative", "absolute")
+
+
+def animation(
+    data: str = typer.Option("toon", "--data", metavar="toon|DIR", help="The procedural set, or a set of real clips."),
+    weights: list[str] = shared.WEIGHTS,
+    baseline: list[str] = typer.Option(["copy"], "--baseline", metavar="NAME", help="A floor in the table."),
+    mode: str = typer.Option("relative,absolute", "--mode", metavar="LIST", help="relative, absolute, or both."),
+    metrics: str | None = typer.Option(
+        None, "--metrics", metavar="LIST", help="toon: l1,psnr,ssim,lpips. Real clips: pose,mkr,identity."
+    ),
+    identities: int = typer.Option(200, "--identities", metavar="N", min=1, help="toon: how many held-out people."),
+    frames: int = typer.Option(8, "--frames", metavar="N", min=1, help="toon: driving frames, 1/3 second apart."),
+    pairs: Path | None = typer.Option(None, "--pairs", metavar="CSV", help="Real clips: source,driving[,frame]."),
+    count: int = typer.Option(50, "--count", metavar="N", min=1, help="Real clips: random pairs, without --pairs."),
+    adapt_scale: bool = typer.Option(True, "--adapt-scale/--no-adapt-scale", help="As in `fomm animate`."),
+    detectors: str = shared.DETECTORS,
+    network: list[str] = shared.NETWORK,
+    lpips_weights: Path | None = shared.LPIPS,
+    size: int | None = shared.SIZE,
+    batch: int = shared.BATCH,
+    seed: int = shared.SEED,
+    device: str = shared.DEVICE,
+    out: Path | None = shared.OUT,
+    force: bool = shared.FORCE,
+    as_json: bool = shared.JSON,
+) -> None:
+    """Measure how well weights bring one subject to life with the motion of another.
+
+    On `toon` the true answer is known and is compared with, on people nobody trained on. On real clips detectors tell
+    whether the pose is followed and the identity kept.
+    """
+    from fomm_cli.errors import FommError, nearest
+    from fomm_cli.evaluate import setup
+    from fomm_cli.train.memory import keep_freed_memory
+    from fomm_cli.weights.catalogue import DEFAULT
+
+    modes = [name.strip() for name in mode.split(",") if name.strip()]
+    for name in modes:
+        if name not in _MODES:
+            raise FommError(f"There is no mode {name!r}.", nearest(name, list(_MODES)))
+    keep_freed_memory()
+    on_toon = data == "toon"
+    request = setup.Request(
+        weights=tuple(weights or ([DEFAULT] if on_toon else [])),
+        baselines=tuple(baseline),
+        metrics=_metrics(metrics, on_toon),
+        detectors=detectors,
+        networks=setup.networks(network),
+        lpips=lpips_weights,
+        size=size,
+        batch=batch,
+        device=device,
+    )
+    if on_toon:
+        asked = {"identities": identities, "frames": frames}
+        _toon(request, modes, asked, seed, adapt_scale, out, force, as_json)
+    else:
+        _real(request, modes, Path(data), pairs, count, seed, adapt_scale, out, force, as_json)
+
+
+def _metrics(text: str | None, on_toon: bool) -> tuple[str, ...]:
+    from fomm_cli.evaluate.measures import PICTURE_METRICS, chosen
+
+    known = PICTURE_METRICS if on_toon else ("pose", "mkr", "identity")
+    return chosen(text or ("l1,psnr,ssim" if on_toon else ",".join(known)), known)
+
+
+def _toon(
+    request: Request,
+    modes: list[Any],
+    asked: dict[str, int],
+    seed: int,
+    adapt_scale: bool,
+    out: Path | None,
+    force: bool,
+    as_json: bool,
+) -> None:
+    import hashlib
+
+    from fomm_cli.commands.eval_output import finish, progress
+    from fomm_cli.data.toon import VERSION
+    from fomm_cli.evaluate import report, runner, setup, sheets
+    from fomm_cli.evaluate.animation import Person, against_truth, columns
+    from fomm_cli.evaluate.ranks import join
+    from fomm_cli.evaluate.toon import RATE, People
+
+    persons = [Person(number) for number in range(asked["identities"])]
+    with join() as ranks, progress(len(persons), ranks) as bar:
+        parts = setup.prepare(request, ranks, bar.say)
+        side = min(parts.size) if parts.size else 128
+        people = People(asked["frames"], side, seed, parts.device)
+        table = columns(parts.methods, modes)
+        about = {**parts.about, "data": f"toon {VERSION}, held-out people", **asked, "rate": RATE, "modes": modes}
+        about |= {"adapt_scale": adapt_scale, "size": [side, side]}
+        store = runner.report_folder(out, {"task": "animation", **about, "seed": seed}, force, ranks)
+
+        def digest(person: Person) -> str:
+            address = f"toon {VERSION} seed {seed} {person.name} frames {people.frames} rate {RATE} side {side}"
+            return hashlib.sha256(address.encode()).hexdigest()
+
+        def one(person: Person, found: str) -> Any:
+            return against_truth(person, found, table, people, parts.measures, adapt_scale)
+
+        done = runner.run(persons, digest, one, ranks, store, bar.step)
+        if not ranks.first:
+            return
+        names = [name for name, _, _ in table]
+        result = report.document("animation", done, names, parts.metrics, seed, about)
+        report.over_copy(result, done, seed)
+        figures = []
+        if out is not None:
+            by_name = {person.name: person for person in persons}
+            shown = next((name for name, method, _ in table if method.size is not None), names[0])
+            for place, name, value in sheets.picked(report.per_clip(done, shown, parts.ranking)):
+                caption = f"{place} of {shown}: {name}, {report.title(parts.ranking)} {value:.4f}"
+                figures.append(sheets.toon_sheet(by_name[name], table, people, adapt_scale, caption))
+    finish(result, figures, out, as_json)
+
+
+def _real(
+    request: Request,
+    modes: list[Any],
+    data: Path,
+    listed: Path | None,
+    count: int,
+    seed: int,
+    adapt_scale: bool,
+    out: Path | None,
+    force: bool,
+    as_json: bool,
+) -> None:
+    import hashlib
+
+    from fomm_cli.commands.eval_output import finish, progress
+    from fomm_cli.data.split import find_split
+    from fomm_cli.evaluate import pairs, records, report, runner, setup, sheets
+    from fomm_cli.evaluate.animation import columns, of_pair
+    from fomm_cli.evaluate.ranks import join
+
+    split = find_split(data, seed)
+    chosen = pairs.read(listed, [*split.train, *split.test]) if listed else pairs.draw(split.test, count, seed)
+    needed = {"pose": "akd", "mkr": "mkr", "identity": "aed"}
+    with join() as ranks, progress(len(chosen), ranks) as bar:
+        parts = setup.prepare(request, ranks, bar.say, tuple(needed[metric] for metric in request.metrics))
+        table = columns(parts.methods, modes)
+        about = {**parts.about, "data": str(data), "split": split.layout, "modes": modes, "adapt_scale": adapt_scale}
+        about |= {"pairs": str(listed) if listed else f"{len(chosen)} random ones of the test clips"}
+        question = {"task": "animation", **about, "clips": [pair.name for pair in chosen], "seed": seed}
+        store = runner.report_folder(out, question, force, ranks)
+
+        def digest(pair: pairs.Pair) -> str:
+            both = records.digest(pair.source.path) + records.digest(pair.driving.path)
+            return hashlib.sha256(both.encode()).hexdigest()
+
+        def one(pair: pairs.Pair, found: str) -> Any:
+            return of_pair(pair, found, table, parts.observers, parts.size, parts.batch, parts.device, adapt_scale)
+
+        done = runner.run(chosen, digest, one, ranks, store, bar.step)
+        if not ranks.first:
+            return
+        names = [name for name, _, _ in table]
+        result = report.document("animation", done, names, parts.metrics, seed, about)
+        figures = []
+        if out is not None:
+            by_name = {pair.name: pair for pair in chosen}
+            shown = next((name for name, method, _ in table if method.size is not None), names[0])
+            for place, name, value in sheets.picked(report.per_clip(done, shown, parts.ranking)):
+                caption = f"{place} of {shown}: {name}, {report.title(parts.ranking)} {value:.4f}"
+                figures.append(sheets.pair_sheet(by_name[name], table, parts.size, parts.device, adapt_scale, caption))
+    finish(result, figures, out, as_json)
