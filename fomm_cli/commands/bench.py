@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from fomm_cli.commands.bench_data import data
+from fomm_cli.commands.bench_train import train
 
 bench_app = typer.Typer(
     name="bench",
@@ -13,3 +14,4 @@ bench_app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 bench_app.command()(data)
+bench_app.command()(train)

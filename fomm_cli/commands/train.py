@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
+
+if TYPE_CHECKING:
+    from fomm_cli.config import Config
+    from fomm_cli.train.run import Options, Run
 
 SET = typer.Option([], "--set", metavar="KEY=VALUE", help="Override a key, e.g. train.batch_size=8. Repeatable.")
 
@@ -21,26 +27,43 @@ def train(
     seed: int = typer.Option(0, "--seed", help="Of the first weights and of every draw."),
     device: str = typer.Option("auto", "--device", help="auto, cpu, cuda, cuda:N or mps."),
     workers: int | None = typer.Option(None, "--workers", min=0, help="Processes that read pairs."),
-    memory: float = typer.Option(1.0, "--memory", metavar="GIB", min=0, help="Decoded frames of videos and strips to keep."),
-    steps: int | None = typer.Option(None, "--steps", metavar="N", min=1, help="Stop after N steps, as if interrupted."),
-    checkpoint_minutes: float = typer.Option(10.0, "--checkpoint-minutes", metavar="MIN", min=0, help="0 = by steps only."),
+    memory: float = typer.Option(
+        1.0, "--memory", metavar="GIB", min=0, help="Decoded frames of videos and strips to keep."
+    ),
+    steps: int | None = typer.Option(
+        None, "--steps", metavar="N", min=1, help="Stop after N steps, as if interrupted."
+    ),
+    checkpoint_minutes: float = typer.Option(
+        10.0, "--checkpoint-minutes", metavar="MIN", min=0, help="0 = by steps only."
+    ),
     checkpoint_steps: int = typer.Option(0, "--checkpoint-steps", metavar="N", min=0, help="0 = by time only."),
-    validate_epochs: int = typer.Option(1, "--validate-epochs", metavar="N", min=0, help="Epochs between validations; 0 = none."),
-    validate_clips: int = typer.Option(50, "--validate-clips", metavar="N", min=0, help="Test clips to validate on; 0 = all."),
+    validate_epochs: int = typer.Option(
+        1, "--validate-epochs", metavar="N", min=0, help="Epochs between validations; 0 = none."
+    ),
+    validate_clips: int = typer.Option(
+        50, "--validate-clips", metavar="N", min=0, help="Test clips to validate on; 0 = all."
+    ),
     log_every: int = typer.Option(10, "--log-every", metavar="N", min=1, help="Steps between writing metrics."),
+    gpus: int = typer.Option(
+        1, "--gpus", metavar="N", min=1, help="Processes, one a GPU (with --device cpu: that share the processor)."
+    ),
+    dry_run: bool = typer.Option(False, "--dry-run", help="Print the plan: steps, memory, time; train nothing."),
+    as_json: bool = typer.Option(False, "--json", help="Print the plan as JSON."),
     tensorboard: bool = typer.Option(False, "--tensorboard", help="Write TensorBoard events too."),
 ) -> None:
     """Train a network.
 
     Everything scientific stands in the preset and is changed with --set; the flags say where and how.
     """
-    from rich.console import Console
-
     from fomm_cli import config as configs
-    from fomm_cli.train.loop import train as run_training
     from fomm_cli.train.run import Options, create
 
-    config = configs.load(source, overrides)
+    if gpus > 1 and not dry_run:
+        in_several_processes(gpus)
+        return
+    config, ignored = configs.read(source, overrides)
+    if ignored:
+        typer.echo(f"Ignored, without meaning here: {', '.join(ignored)}", err=True)
     options = Options(
         data=str(data.resolve()),
         seed=seed,
@@ -56,6 +79,48 @@ def train(
         log_every=log_every,
         tensorboard=tensorboard,
     )
-    run = create(runs, config, options)
-    run_training(run, config, options, console=Console(stderr=True), steps=steps)
-    typer.echo(str(run.folder))
+    if dry_run:
+        import json
+
+        from fomm_cli.train.plan import plan
+
+        found = plan(config, options)
+        typer.echo(json.dumps(found.as_dict()) if as_json else found.text())
+        return
+    carry_out(config, options, lambda: create(runs, config, options), resume=False, steps=steps)
+
+
+def carry_out(config: Config, options: Options, make: Callable[[], Run], resume: bool, steps: int | None) -> None:
+    """Join the other processes, if any, and train; the first of them makes the run folder and prints it."""
+    from rich.console import Console
+
+    from fomm_cli.device import resolve
+    from fomm_cli.train.distributed import from_environment, joined, own_device, share
+    from fomm_cli.train.loop import train as run_training
+    from fomm_cli.train.run import Run
+
+    world = from_environment()
+    with joined(world, own_device(resolve(options.device), world)):
+        run = Run(Path(share(str(make().folder) if world.first else "", world)))
+        run_training(run, config, options, world, resume, Console(stderr=True), steps)
+        if world.first:
+            typer.echo(str(run.folder))
+
+
+def in_several_processes(count: int) -> None:
+    """The same command line in `count` processes."""
+    import sys
+
+    from fomm_cli.train.distributed import launch
+
+    arguments = list(sys.argv[1:])
+    for place, word in enumerate(arguments):
+        if word == "--gpus":
+            del arguments[place : place + 2]
+            break
+        if word.startswith("--gpus="):
+            del arguments[place]
+            break
+    code = launch(count, arguments)
+    if code:
+        raise typer.Exit(code)

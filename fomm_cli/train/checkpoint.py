@@ -11,7 +11,6 @@ import numpy as np
 import torch
 import yaml
 
-from fomm_cli.config import Config
 from fomm_cli.errors import FommError
 from fomm_cli.files import atomic_path
 from fomm_cli.train.state import State
@@ -30,14 +29,13 @@ def save(state: State, path: Path) -> None:
         "state": state.state_dict(),
         "random": random_state(),
     }
-    with atomic_path(path, force=True) as temporary:
-        with temporary.open("wb") as file:
-            try:
-                torch.save(content, file)
-            except RuntimeError as error:  # torch's zip writer hides the operating system's reason
-                raise OSError(_reason(temporary, error), f"{error}", str(temporary)) from error
-            file.flush()
-            os.fsync(file.fileno())
+    with atomic_path(path, force=True) as temporary, temporary.open("wb") as file:
+        try:
+            torch.save(content, file)
+        except RuntimeError as error:  # torch's zip writer hides the operating system's reason
+            raise OSError(_reason(temporary, error), f"{error}", str(temporary)) from error
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def load(state: State, path: Path) -> None:
@@ -65,7 +63,9 @@ def tidy(folder: Path) -> None:
 def read(path: Path) -> dict[str, Any]:
     """A checkpoint's content, on the CPU."""
     if not path.is_file():
-        raise FommError(f"There is no checkpoint at {path}.", "The run was stopped before its first one: start it anew.")
+        raise FommError(
+            f"There is no checkpoint at {path}.", "The run was stopped before its first one: start it anew."
+        )
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many kinds for a broken or unsafe file

@@ -1,13 +1,19 @@
-"""One training on several processes, by torch's own engine: who is who, averages over all, synchronised batch norm."""
+"""One training on several processes, by torch's own engine: who is who, averages over all, launching."""
 
 from __future__ import annotations
 
 import os
-from typing import NamedTuple
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
 
 import torch
 import torch.distributed as dist
-from torch import Tensor
+from torch import Tensor, nn
+
+from fomm_cli.errors import FommError
+from fomm_cli.train.sync_norm import synchronised
 
 
 class World(NamedTuple):
@@ -34,6 +40,33 @@ def from_environment() -> World:
     return World(int(os.environ["RANK"]), size, int(os.environ.get("LOCAL_RANK", "0")))
 
 
+@contextmanager
+def joined(world: World, device: torch.device) -> Iterator[None]:
+    """Talk to the other processes: NCCL between GPUs, gloo between processors."""
+    if world.size == 1:
+        yield
+        return
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    dist.init_process_group("nccl" if device.type == "cuda" else "gloo", rank=world.rank, world_size=world.size)
+    try:
+        yield
+    finally:
+        dist.destroy_process_group()
+
+
+def own_device(device: torch.device, world: World) -> torch.device:
+    """This process's device: its own GPU, or the processor that all share."""
+    if world.size > 1 and device.type == "cuda":
+        if world.local >= torch.cuda.device_count():
+            raise FommError(
+                f"Process {world.local} of this machine has no GPU: torch sees {torch.cuda.device_count()}.",
+                "Start as many processes as there are GPUs.",
+            )
+        return torch.device("cuda", world.local)
+    return device
+
+
 def average(values: Tensor, world: World) -> Tensor:
     """The mean over all processes; every one gets it."""
     if world.size == 1:
@@ -41,3 +74,68 @@ def average(values: Tensor, world: World) -> Tensor:
     values = values.clone()
     dist.all_reduce(values)
     return values / world.size
+
+
+def any_of(flag: bool, world: World, device: torch.device) -> bool:
+    """Whether any process says yes; every one gets the same answer."""
+    if world.size == 1:
+        return flag
+    answer = torch.tensor([float(flag)], device=device)
+    dist.all_reduce(answer, dist.ReduceOp.MAX)
+    return bool(answer.item())
+
+
+def share(value: str, world: World) -> str:
+    """The first process's text, in all of them."""
+    if world.size == 1:
+        return value
+    box = [value]
+    dist.broadcast_object_list(box, src=0)
+    return box[0]
+
+
+def parallel(module: nn.Module, world: World, device: torch.device) -> nn.Module:
+    """A module whose gradients are averaged over all processes during its backward pass."""
+    if world.size == 1:
+        return module
+    from torch.nn.parallel import DistributedDataParallel
+
+    # Buffers need no broadcast: synchronised statistics and power iterations are the same everywhere.
+    return DistributedDataParallel(
+        module, device_ids=[device.index] if device.type == "cuda" else None, broadcast_buffers=False
+    )
+
+
+def synchronise_norms(module: Any, world: World, device: torch.device) -> Any:
+    """Batch norms over the batch of all processes together, as one process would see it."""
+    if world.size == 1:
+        return module
+    return nn.SyncBatchNorm.convert_sync_batchnorm(module) if device.type == "cuda" else synchronised(module)
+
+
+def launch(processes: int, arguments: list[str]) -> int:
+    """Run `fomm ARGUMENTS` in several processes of this machine under torch's elastic engine; returns the exit code."""
+    from torch.distributed.elastic.multiprocessing import SignalException
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+    config = LaunchConfig(
+        min_nodes=1,
+        max_nodes=1,
+        nproc_per_node=processes,
+        rdzv_backend="c10d",
+        rdzv_endpoint="localhost:0",
+        max_restarts=0,
+        monitor_interval=0.2,
+        start_method="spawn",
+    )
+    if "OMP_NUM_THREADS" not in os.environ:  # processes that share a processor share its threads
+        os.environ["OMP_NUM_THREADS"] = str(max(1, (os.cpu_count() or 1) // processes))
+    try:
+        elastic_launch(config, sys.executable)("-u", "-m", "fomm_cli", *arguments)
+    except SignalException as stop:
+        return 128 + int(stop.sigval)
+    except ChildFailedError as failure:
+        codes = [one.exitcode for one in failure.failures.values()]
+        return next((code for code in codes if code > 0), 1)
+    return 0

@@ -22,13 +22,14 @@ from fomm_cli.device import describe, resolve
 from fomm_cli.errors import FommError
 from fomm_cli.model.geometry import SmoothTransform
 from fomm_cli.train import checkpoint
-from fomm_cli.train.distributed import World
+from fomm_cli.train.distributed import World, any_of, own_device
 from fomm_cli.train.logs import Log, truncate
 from fomm_cli.train.memory import keep_freed_memory
 from fomm_cli.train.run import Options, Run
 from fomm_cli.train.state import Part, State
 from fomm_cli.train.step import draw_transform
-from fomm_cli.train.validate import finish, validate
+from fomm_cli.train.validate import validate
+from fomm_cli.train.weights import finish
 
 
 def train(
@@ -47,18 +48,16 @@ def train(
     Raises KeyboardInterrupt or SystemExit(143) after saving, when told to stop by SIGINT or SIGTERM.
     """
     world = world or World()
-    device = resolve(options.device)
+    device = own_device(resolve(options.device), world)
     if device.type == "cpu":
         keep_freed_memory()
     split = find_split(options.data, options.seed)
     dataset, sampler, loader = feed(config, options, split, world, device)
     state = start(config, options, device, world)
-    if resume:
+    if resume and run.last.is_file():
         checkpoint.load(state, run.last)
-        checkpoint.tidy(run.checkpoints)
-        if world.first:
-            for path in (run.metrics, run.validation, run.nonfinite):
-                truncate(path, state.step)
+    if resume and world.first:
+        tidy(run, state)
     epochs = config.train.num_epochs
     log = Log(run, state.names(), device, epochs * sampler.batches, console, world.first, options.tensorboard)
     log.say(
@@ -66,6 +65,7 @@ def train(
         f"({split.layout}), {sampler.batches} steps an epoch, {epochs} epochs"
     )
     told: set[str] = set()
+    stopping = False
     saved_at, saved_step = time.monotonic(), state.step
 
     def save() -> None:
@@ -78,6 +78,8 @@ def train(
 
     with signals() as stop:
         try:
+            if world.first and not run.last.is_file():
+                checkpoint.save(state, run.last)  # a full disk is noticed now, not after the first hours
             while state.epoch < epochs:
                 sampler.set_epoch(state.epoch, state.batch)
                 mark = time.perf_counter()
@@ -88,12 +90,14 @@ def train(
                     state.batch += 1
                     log.step({"step": state.step, "epoch": state.epoch, **state.rates()}, values, batch.names, waited)
                     tell_failures(log, batch, told)
-                    if state.step % options.log_every == 0 or world.size == 1 and device.type == "cpu":
-                        if state.step % options.log_every == 0:
-                            log.flush(config.train.batch_size)
-                            give_up(log, config, run)
-                        if stop:
-                            break
+                    due = state.step % options.log_every == 0
+                    if due:
+                        log.flush(config.train.batch_size)
+                        give_up(log, config, run)
+                    # Several processes agree when to stop; asking costs a wait, so they do it now and then.
+                    if (due or world.size == 1) and any_of(bool(stop), world, device):
+                        stopping = True
+                        break
                     if steps is not None and state.step >= steps:
                         break
                     minutes = (time.monotonic() - saved_at) / 60
@@ -109,13 +113,13 @@ def train(
                         validate(run, state, split, options, log)
                     if options.checkpoint_minutes == 0 and options.checkpoint_steps == 0:
                         save()
-                if stop or (steps is not None and state.step >= steps):
+                if stopping or (steps is not None and state.step >= steps):
                     break
             save()
             if state.epoch >= epochs and world.first:
                 finish(run, state, options)
                 log.say(f"Finished: {run.weights}")
-            elif stop:
+            elif stopping:
                 log.say(f"Stopped at step {state.step}, saved. Go on with: fomm resume {run.folder}")
         finally:
             log.close()
@@ -125,6 +129,15 @@ def train(
     if signal.SIGINT in stop:
         raise KeyboardInterrupt
     return state
+
+
+def tidy(run: Run, state: State) -> None:
+    """Remove what was written after the checkpoint: the steps that follow will write it again."""
+    checkpoint.tidy(run.checkpoints)
+    truncate(run.metrics, state.step)
+    truncate(run.nonfinite, state.step)
+    # The validation that ends an epoch follows its last step: it is still to come unless the epoch was counted.
+    truncate(run.validation, state.step - 1 if state.batch else state.step)
 
 
 def start(config: Config, options: Options, device: torch.device, world: World) -> State:
@@ -150,8 +163,6 @@ def start(config: Config, options: Options, device: torch.device, world: World) 
             load_weights(state.discriminator, initial.discriminator, options.init)
         if state.average is not None:
             state.average.load_state_dict(state.model.state_dict())
-    if config.train.compile:
-        state.generator_pass.compile()
     return state
 
 
@@ -207,6 +218,11 @@ def split_batch(
     """The batch on the device, with this process's share of the step's random warps, in `accumulate` parts."""
     source, driving = (to_float(images.to(device, non_blocking=True)) for images in (batch.source, batch.driving))
     share = source.shape[0]
+    if share % config.train.accumulate:
+        raise FommError(
+            f"The {share} pairs of a process cannot be split into train.accumulate={config.train.accumulate} parts.",
+            "Choose train.batch_size a multiple of the number of processes times train.accumulate.",
+        )
     whole = draw_transform(config.train.transform, share * world.size, source, seed, state.step)
     mine = slice(world.rank * share, (world.rank + 1) * share)
     theta, weights = whole.theta[mine], None if whole.weights is None else whole.weights[mine]
@@ -242,10 +258,14 @@ def give_up(log: Log, config: Config, run: Run) -> None:
 def signals() -> Iterator[list[int]]:
     """Signals that ask to stop, collected instead of obeyed; a second Ctrl-C is obeyed at once."""
     received: list[int] = []
+    first = 0.0
 
     def remember(number: int, frame: object) -> None:
-        if number == signal.SIGINT and received:
+        nonlocal first
+        # A launcher passes on what the terminal has sent already: only a later Ctrl-C is a second one.
+        if number == signal.SIGINT and received and time.monotonic() - first > 2:
             raise KeyboardInterrupt
+        first = first or time.monotonic()
         received.append(number)
 
     try:

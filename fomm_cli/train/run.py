@@ -1,15 +1,15 @@
 """A run: a numbered folder with all that a training was told, did and made.
 
-    runs/00001-toon-128/
-        config.yaml        the whole config
-        options.json       where and how: data, seed, device, intervals
-        environment.json   versions, machine, git commit
-        metrics.jsonl      one line a step
-        validation.jsonl   one line a validation
-        nonfinite.jsonl    one line a skipped step (only if there was one)
-        checkpoints/       last.pt, best.pt
-        samples/           a sheet a validation
-        weights.safetensors   the finished network
+runs/00001-toon-128/
+    config.yaml        the whole config
+    options.json       where and how: data, seed, device, intervals
+    environment.json   versions, machine, git commit
+    metrics.jsonl      one line a step
+    validation.jsonl   one line a validation
+    nonfinite.jsonl    one line a skipped step (only if there was one)
+    checkpoints/       last.pt, best.pt
+    samples/           a sheet a validation
+    weights.safetensors   the finished network
 """
 
 from __future__ import annotations
@@ -117,7 +117,7 @@ class Run:
         return configs.load(self.config)
 
     def read_options(self) -> Options:
-        content = _json(self.options)
+        content = read_json(self.options)
         known = {field.name for field in fields(Options)}
         unknown = sorted(set(content) - known)
         if unknown:
@@ -146,7 +146,9 @@ def create(root: str | Path, config: Config, options: Options) -> Run:
         run.checkpoints.mkdir()
         run.samples.mkdir()
     except OSError as error:
-        raise FommError(f"No run folder can be made in {root}: {error.strerror}.", "Choose another with --runs.") from error
+        raise FommError(
+            f"No run folder can be made in {root}: {error.strerror}.", "Choose another with --runs."
+        ) from error
     write_text(run.config, config.to_yaml())
     write_text(run.options, json.dumps(asdict(options), indent=1) + "\n")
     write_text(run.environment, json.dumps(environment(), indent=1) + "\n")
@@ -164,7 +166,9 @@ def find(root: str | Path, name: str) -> Run:
         if run.folder.name == name or (name.isdecimal() and int(NUMBERED.match(run.folder.name)[1]) == int(name)):  # type: ignore[index]
             return run
     known = ", ".join(run.folder.name for run in runs[-5:])
-    hint = f"The latest in {root}: {known}." if known else f"There are no runs in {root}: name a folder, or give --runs."
+    hint = (
+        f"The latest in {root}: {known}." if known else f"There are no runs in {root}: name a folder, or give --runs."
+    )
     raise FommError(f"There is no run {name}.", hint)
 
 
@@ -212,7 +216,8 @@ def commit(folder: Path) -> str | None:
         return None
 
 
-def _json(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object; FommError for anything else."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:

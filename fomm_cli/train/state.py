@@ -14,7 +14,7 @@ from fomm_cli.config import Config
 from fomm_cli.model.discriminator import Discriminator
 from fomm_cli.model.geometry import SmoothTransform
 from fomm_cli.model.network import FirstOrderModel
-from fomm_cli.train.distributed import World, average
+from fomm_cli.train.distributed import World, average, parallel, synchronise_norms
 from fomm_cli.train.step import GENERATOR_TERMS, DiscriminatorPass, GeneratorPass
 
 
@@ -58,6 +58,8 @@ class State:
             self.average = FirstOrderModel(config.model, config.data.frame_shape).to(**place).requires_grad_(False)
             self.average.load_state_dict(self.model.state_dict())
 
+        # Before the optimisers take hold of the parameters.
+        self.model = synchronise_norms(self.model, self.world, device)
         model = self.model
         self.groups: dict[str, list[nn.Parameter]] = {
             "generator": [*model.generator.parameters(), *model.dense_motion.parameters()],
@@ -76,11 +78,7 @@ class State:
             for name, optimizer in self.optimizers.items()
         }
 
-        self.generator_pass: nn.Module = GeneratorPass(config, self.model, perceptual, self.discriminator)
-        self.generator_pass.to(**place)
-        self.discriminator_pass: nn.Module | None = None
-        if self.discriminator is not None:
-            self.discriminator_pass = DiscriminatorPass(config, self.discriminator)
+        generator_pass = GeneratorPass(config, self.model, perceptual, self.discriminator).to(**place)
 
         # Batch-norm statistics lie in one tensor, spectral-norm vectors in another, so that undoing a bad step's change to
         # them is one copy each, without asking the device whether the step was bad. (Not all in one: a change to one
@@ -88,6 +86,13 @@ class State:
         trained: list[nn.Module] = [self.model] if self.discriminator is None else [self.model, self.discriminator]
         self.statistics = [flat for module in trained if (flat := _gather_buffers(module)) is not None]
         self._statistics_before = [flat.clone() for flat in self.statistics]
+
+        if train.compile:
+            generator_pass.compile()
+        self.generator_pass = parallel(generator_pass, self.world, device)
+        self.discriminator_pass: nn.Module | None = None
+        if self.discriminator is not None:
+            self.discriminator_pass = parallel(DiscriminatorPass(config, self.discriminator), self.world, device)
         self._train_mode()
 
     @property

@@ -1,42 +1,48 @@
-"""How good the network is on clips it was not trained on, and the finished weights."""
+"""How good the network is on clips it was not trained on: numbers and a sheet of samples."""
 
 from __future__ import annotations
 
-import platform
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from fomm_cli import draw
 from fomm_cli.data.clips import ClipRef
 from fomm_cli.data.fit import fit
 from fomm_cli.data.pairs import to_float
 from fomm_cli.data.split import Split
-from fomm_cli.device import describe
 from fomm_cli.errors import FommError
+from fomm_cli.media.image import write_image
 from fomm_cli.model.network import FirstOrderModel
 from fomm_cli.train import checkpoint
 from fomm_cli.train.logs import Log, append
 from fomm_cli.train.run import Options, Run
 from fomm_cli.train.state import State
 
+SHEET_COLUMNS = ("source", "driving", "keypoints", "flow", "occlusion", "prediction")
+SHEET_ROWS = 6
+
 FRAMES = 8
 """Driving frames a clip, evenly spread: a validation is a check of health, `fomm eval` measures every frame."""
 
 
 def validate(run: Run, state: State, split: Split, options: Options, log: Log) -> None:
-    """Measure on the test clips, write validation.jsonl, keep the best checkpoint. The first process does it for all."""
+    """Measure on the test clips, draw a sheet of samples, write validation.jsonl, keep the best checkpoint.
+
+    The first process does it for all.
+    """
     if not split.test or not state.world.first:
         return
-    refs = chosen(split.test, options.validate_clips)
     network = state.exported
     training = network.training
     network.eval()
     sums = {"l1": 0.0, "psnr": 0.0, "copy_l1": 0.0}
     frames = 0
+    rows: list[list[draw.Picture | None]] = []
     try:
-        for ref in refs:
+        for ref in chosen(split.test, options.validate_clips):
             try:
                 images = read(ref, state.config.data.frame_shape, FRAMES + 1)
             except FommError as error:
@@ -46,10 +52,13 @@ def validate(run: Run, state: State, split: Split, options: Options, log: Log) -
             for key, value in measure(network, pictures).items():
                 sums[key] += value
             frames += len(pictures) - 1
+            if len(rows) < SHEET_ROWS:
+                rows.append(sample(network, pictures[[0, (len(pictures) + 1) // 2]]))
     finally:
         network.train(training)
     if not frames:
         return
+    write_image(run.samples / f"step-{state.step:08d}.png", draw.sheet(rows, SHEET_COLUMNS), force=True)
     entry: dict[str, Any] = {"step": state.step, "epoch": state.epoch, "frames": frames}
     entry |= {key: value / frames for key, value in sums.items()}
     append(run.validation, [entry])
@@ -99,36 +108,26 @@ def measure(network: FirstOrderModel, pictures: Tensor) -> dict[str, float]:
     }
 
 
-def finish(run: Run, state: State, options: Options) -> None:
-    """Write the finished network, the running average if there is one, as one self-sufficient file."""
-    from fomm_cli.weights import save_weights
+@torch.no_grad()
+def sample(network: FirstOrderModel, pictures: Tensor) -> list[draw.Picture | None]:
+    """One row of the sheet, see SHEET_COLUMNS: the first of two pictures (2, 3, H, W) in the pose of the second."""
+    source, driving = pictures[:1], pictures[1:]
+    keypoints = network.detect(driving)
+    rendered = network.render(network.encode(source), network.detect(source), keypoints, deformed=False)
+    size = (pictures.shape[2], pictures.shape[3])
+    seen = _picture(driving)
+    occlusion = None if rendered.occlusion is None else draw.occlusion(rendered.occlusion[0].cpu().numpy(), size)
+    jacobian = None if keypoints.jacobian is None else keypoints.jacobian[0].cpu().numpy()
+    return [
+        _picture(source),
+        seen,
+        draw.keypoints(seen, keypoints.value[0].cpu().numpy(), jacobian),
+        draw.flow(rendered.flow[0].cpu().numpy(), size),
+        occlusion,
+        _picture(rendered.prediction),
+    ]
 
-    save_weights(
-        run.weights,
-        state.exported,
-        state.config,
-        discriminator=state.discriminator,
-        provenance=provenance(run, state, options),
-        force=True,
-    )
 
-
-def provenance(run: Run, state: State, options: Options) -> dict[str, Any]:
-    """Where weights come from, stored inside them."""
-    from fomm_cli.train.run import environment
-
-    found = environment()
-    return {
-        "run": run.folder.name,
-        "preset": state.config.name,
-        "data": options.data,
-        "seed": options.seed,
-        "init": options.init,
-        "steps": state.step,
-        "epochs": state.epoch,
-        "device": describe(state.device),
-        "processes": state.world.size,
-        "validation_l1": state.best,
-        "machine": platform.machine(),
-        **{key: found[key] for key in ("fomm", "git", "torch", "python")},
-    }
+def _picture(image: Tensor) -> draw.Picture:
+    """The first of images (B, 3, H, W) in [0, 1] as uint8 (H, W, 3)."""
+    return image[0].clamp(0, 1).mul(255).round().to(torch.uint8).permute(1, 2, 0).cpu().numpy()

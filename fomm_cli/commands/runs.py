@@ -1,0 +1,108 @@
+"""`fomm runs`: list trainings, show one, draw their curves, export a checkpoint's weights."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import typer
+
+runs_app = typer.Typer(no_args_is_help=True, help="Trainings: list, show, plot, export.")
+
+RUNS = typer.Option(Path("runs"), "--runs", metavar="DIR", help="Where run folders are.")
+NAME = typer.Argument(..., metavar="RUN", help="The run's folder, name or number, or `last`.")
+
+
+@runs_app.command("list")
+def list_runs(runs: Path = RUNS, as_json: bool = typer.Option(False, "--json", help="Print JSON.")) -> None:
+    """List the runs: how far they are and how good."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from fomm_cli.train.run import everything
+    from fomm_cli.train.summary import summary
+
+    found = [summary(run) for run in everything(runs)]
+    if as_json:
+        typer.echo(json.dumps(found, indent=1))
+        return
+    if not found:
+        typer.echo(f"There are no runs in {runs}.", err=True)
+        return
+    table = Table(
+        "run", "state", "epoch", "step", "loss", "validation L1", "best", "of copying", box=None, pad_edge=False
+    )
+    for one in found:
+        validation = one["validation"] or {}
+        table.add_row(
+            one["run"],
+            one["state"],
+            f"{one['epoch']}/{one['epochs']}",
+            str(one["step"]),
+            _number(one["loss"]),
+            _number(validation.get("l1")),
+            _number(one["best_l1"]),
+            _number(validation.get("copy_l1")),
+        )
+    Console().print(table)
+
+
+@runs_app.command()
+def show(
+    name: str = NAME, runs: Path = RUNS, as_json: bool = typer.Option(False, "--json", help="Print JSON.")
+) -> None:
+    """Show one run: settings, environment, the last losses, health."""
+    from fomm_cli.train.run import find
+    from fomm_cli.train.summary import summary
+
+    found = summary(find(runs, name), full=True)
+    if as_json:
+        typer.echo(json.dumps(found, indent=1))
+        return
+    for key, value in found.items():
+        if isinstance(value, dict):
+            typer.echo(key)
+            for inner, item in value.items():
+                typer.echo(f"  {inner:24} {_number(item) if isinstance(item, float) else item}")
+        else:
+            typer.echo(f"{key:26} {_number(value) if isinstance(value, float) else value}")
+
+
+@runs_app.command()
+def plot(
+    names: list[str] = typer.Argument(..., metavar="RUN...", help="One run, or several to compare."),
+    output: Path = typer.Option(Path("curves.png"), "--output", "-o", metavar="PNG", help="The picture."),
+    runs: Path = RUNS,
+    keys: list[str] = typer.Option([], "--key", metavar="KEY", help="Only this curve, e.g. perceptual. Repeatable."),
+    window: int = typer.Option(50, "--window", metavar="STEPS", min=1, help="Steps averaged to one point."),
+    force: bool = typer.Option(False, "--force", help="Overwrite an existing file."),
+) -> None:
+    """Draw the curves of losses, keypoint spread and validation."""
+    from fomm_cli.media.image import write_image
+    from fomm_cli.train.curves import plot as draw_curves
+    from fomm_cli.train.run import find
+
+    picture = draw_curves([find(runs, name) for name in names], keys, window)
+    write_image(output, picture, force)
+    typer.echo(str(output))
+
+
+@runs_app.command()
+def export(
+    name: str = NAME,
+    output: Path = typer.Option(..., "--output", "-o", metavar="FILE", help="The .safetensors file to write."),
+    runs: Path = RUNS,
+    best: bool = typer.Option(False, "--best", help="The best validated checkpoint instead of the last."),
+    half: bool = typer.Option(False, "--half", help="Store convolutions as float16: half the size."),
+    force: bool = typer.Option(False, "--force", help="Overwrite an existing file."),
+) -> None:
+    """Write a checkpoint's weights as one self-sufficient file, while the run goes on or after it."""
+    from fomm_cli.train.run import find
+    from fomm_cli.train.weights import export as write
+
+    write(find(runs, name), output, best=best, half=half, force=force)
+    typer.echo(str(output))
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4g}"
