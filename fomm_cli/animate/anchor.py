@@ -16,7 +16,7 @@ JACOBIAN_WEIGHT = 0.1
 CLOSE = 0.3
 """Up to here poses are alike."""
 
-FAR = 0.6
+FAR = 0.5
 """A distance from here on is a pose so different that the result will suffer."""
 
 
