@@ -15,7 +15,7 @@ class VideoServer:
     /good/ID.mp4        whole, with ranges
     /slow/ID.mp4        whole, with ranges, in small pieces with pauses
     /missing/, /forbidden/, /login/   404, 403, 401
-    /busy/ID.mp4        429 for the first two requests, then like good
+    /busy/ID.mp4        429 for the first `refusals` requests, then like good
     /stall/ID.mp4       headers and the first bytes, then silence
     /short/ID.mp4       announces more than it sends, every time
     /page/ID.mp4        an HTML page
@@ -24,16 +24,15 @@ class VideoServer:
     """
 
     def __init__(self, folder: Path, pause: float = 0.0) -> None:
-        self.folder, self.pause = folder, pause
+        self.folder, self.pause, self.refusals = folder, pause, 2
         self.requests: Counter[str] = Counter()
-        self.bytes = 0
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:  # noqa: N802
+            def do_GET(self) -> None:
                 outer.answer(self)
 
-            def do_HEAD(self) -> None:  # noqa: N802
+            def do_HEAD(self) -> None:
                 outer.answer(self)
 
             def log_message(self, *_: object) -> None:
@@ -60,7 +59,7 @@ class VideoServer:
             way = next((word for word in ("missing", "forbidden", "login", "busy", "stall", "short", "page", "hop", "slow")
                         if name.startswith(word)), "good")  # fmt: skip
         status = {"missing": 404, "forbidden": 403, "login": 401}.get(way)
-        if way == "busy" and self.requests[name] <= 2:
+        if way == "busy" and self.requests[name] <= self.refusals:
             status = 429
         if status is not None:
             request.send_error(status)
@@ -89,6 +88,9 @@ class VideoServer:
         asked = request.headers.get("Range", "")
         if asked.startswith("bytes=") and way not in {"short", "stall"}:
             begin = int(asked.removeprefix("bytes=").partition("-")[0])
+        if begin >= len(data):
+            request.send_error(416)
+            return
         request.send_response(206 if begin else 200)
         request.send_header("Content-Type", "video/mp4")
         request.send_header("Content-Length", str(len(data) - begin))
@@ -103,7 +105,6 @@ class VideoServer:
         try:
             for place in range(begin, len(data), 8192):
                 request.wfile.write(data[place : place + 8192])
-                self.bytes += 8192
                 if way == "slow" and self.pause:
                     time.sleep(self.pause)
             request.wfile.flush()

@@ -77,8 +77,8 @@ class Source:
     def frames(self, wanted: Sequence[range]) -> Iterator[tuple[int, np.ndarray]]:
         """(number, picture) for every number in any of the ranges, rising, each number once.
 
-        Picture i is the one shown at i / rate: a frame that the video skips is the one before it again, so that every
-        clip has exactly the frames its range names. Ends early where the video does.
+        Picture i is the first that is shown nearest to i / rate; where the video skips it, the one before stands still,
+        so that every clip has exactly the frames its range names. Ends early where the video does.
         """
         try:
             for spans in _stretches(wanted, int(SEEK_GAP * self.rate)):

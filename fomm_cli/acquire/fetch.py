@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import threading
 import time
@@ -169,7 +170,7 @@ class Fetch:
         """Work until every video is decided. Raises FommError when going on would be useless; all is kept till then."""
         todo = self._todo()
         self._all = len(todo)
-        self._sweep({cut.name for cuts in todo.values() for cut in cuts})
+        self._sweep()
         videos = len({cut.video for cut in self.job.cuts})
         self.manifest.plan(videos, len(self.job.cuts), self.job.settings, shard=str(self.job.shard))
         with ThreadPoolExecutor(max(1, self.job.workers)) as pool:
@@ -214,12 +215,17 @@ class Fetch:
                 self.manifest.forget("video", video)
         return pending
 
-    def _sweep(self, names: set[str]) -> None:
+    def _sweep(self) -> None:
         """Delete the unfinished files that a killed run has left of clips that are ours to cut."""
+        ours = {cut.name[:100] for cut in self.job.cuts}
         for partition in PARTITIONS:
             for path in (self.job.out / partition).glob(".*.part*"):
-                if any(path.name.startswith(f".{name[:100]}.") for name in names if name[:11] == path.name[1:12]):
+                match = re.match(r"\.(.+)\.[0-9a-f]{8}\.part", path.name)
+                if match is None or match[1] not in ours:
+                    continue
+                if path.is_dir():
                     shutil.rmtree(path, ignore_errors=True)
+                else:
                     path.unlink(missing_ok=True)
 
     def _video(self, video: str, cuts: list[Cut]) -> None:

@@ -58,6 +58,7 @@ def fetch(
     ),
     retries: int = typer.Option(5, "--retries", metavar="N", min=0, help="Tries to mend a broken connection."),
     backoff: float = typer.Option(60.0, "--backoff", metavar="SECONDS", min=0.1, help="First pause if rate-limited."),
+    patience: float = typer.Option(6.0, "--patience", metavar="HOURS", min=0.0, help="Stop after so long a pause."),
     archive: Path | None = typer.Option(
         None, "--archive", metavar="FILE|DIR", help="The downloaded archive of mgif, fashion, nemo or bair."
     ),
@@ -112,6 +113,7 @@ def fetch(
         keep=keep,
         videos=videos,
         backoff=backoff,
+        patience=patience * 3600,
         threads=max(1, (os.cpu_count() or 1) // workers),
     )
     if dry_run:
