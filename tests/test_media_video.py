@@ -223,6 +223,18 @@ def test_sound_goes_along_in_step(tmp_path: Path, name: str, codec: str, out: st
     assert float(length) == pytest.approx(1.2, abs=0.1), "all of the sound is there"
 
 
+@pytest.mark.parametrize(("name", "codec"), [("s.mp4", "aac"), ("s.mp4", "libmp3lame"), ("s.webm", "libopus")])
+def test_sound_is_copied_where_the_container_takes_it(tmp_path: Path, name: str, codec: str) -> None:
+    def packets(path: Path) -> list[bytes]:
+        with av.open(str(path)) as container:
+            return [bytes(packet) for packet in container.demux(audio=0) if packet.size]
+
+    video = "libvpx-vp9" if name == "s.webm" else "libx264"
+    source = write_clip(tmp_path / name, shades(20), codec=video, sound=codec, beeps=[Fraction(1, 5)])
+    out = copy(source, tmp_path / f"o{source.suffix}", audio_from=source)
+    assert packets(out) == packets(source)
+
+
 def test_sound_that_starts_later_stays_later(tmp_path: Path) -> None:
     """A clip whose first frame comes after its sound: the distance is kept."""
     times = [Fraction(n, 25) + Fraction(3, 10) for n in range(20)]

@@ -129,6 +129,11 @@ def exact_rate(rate: Fraction) -> Fraction:
     return rate
 
 
+def codec_name(stream: Any) -> str:
+    """The format's name, such as av1 or mp3, whichever decoder reads it."""
+    return stream.codec_context.codec.canonical_name
+
+
 def start_time(container: Any) -> Fraction:
     """Seconds at which the file begins: picture and sound are timed from here, so that they stay in step."""
     return Fraction(container.start_time or 0, 1_000_000)
@@ -208,7 +213,7 @@ def probe(path: str | Path) -> VideoInfo:
             has_audio=bool(container.streams.audio),
             rotation=turn,
             variable_rate=_uneven(times, rate, tick),
-            codec=stream.codec_context.name,
+            codec=codec_name(stream),
             time_base=tick,
         )
 

@@ -10,7 +10,7 @@ from typing import Any
 import av
 import av.error
 
-from fomm_cli.media.probe import open_media, start_time
+from fomm_cli.media.probe import codec_name, open_media, start_time
 from fomm_cli.media.sequence import is_sequence
 
 _COPIED = {
@@ -33,7 +33,7 @@ class Sound:
         self._stack = stack
         self._input = container.streams.audio[0]
         self._input.thread_type = "AUTO"
-        self._copy = self._input.codec_context.name in _COPIED[suffix]
+        self._copy = codec_name(self._input) in _COPIED[suffix]
         self._encoder = "libopus" if suffix == ".webm" else "aac"
         tick = Fraction(self._input.time_base)
         self._shift = round(start_time(container) / tick)
