@@ -1,5 +1,5 @@
 """The loss terms, one function each, named as its weight in `LossConfig`. Values are unweighted where the weight is one
-number, and weighted where it is one number a layer. Each is a float32 scalar at least, whatever the networks computed in.
+number, weighted where it is one number a layer. Each is a float32 scalar at least, whatever the networks computed in.
 
 The paper is Siarohin et al., NeurIPS 2019, section 3.3; the numbers are those of the published training.
 """
@@ -106,7 +106,7 @@ def keypoint_spread(value: Tensor) -> Tensor:
 class _MeanDifference(torch.autograd.Function):
     """Mean |a - b| that keeps one tensor for the way back, in the precision the networks computed in.
 
-    The sum is accumulated in float32 at least. On a processor this halves the memory that the largest maps of a step move.
+    The sum is accumulated in float32 at least. On a processor this halves what the largest maps of a step move.
     """
 
     @staticmethod

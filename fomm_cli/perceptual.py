@@ -1,4 +1,4 @@
-"""The feature networks of the perceptual loss: VGG-19 in torchvision's layout, and a 16 times smaller distillation of it.
+"""The feature networks of the perceptual loss: VGG-19 in torchvision's layout, and a 16 times smaller distillation.
 
 Both turn an image into five feature maps, standing for relu1_1, relu2_1, relu3_1, relu4_1 and relu5_1. They are frozen:
 their weights take no gradient, only the image does.

@@ -9,12 +9,13 @@ import typer
 
 runs_app = typer.Typer(no_args_is_help=True, help="Trainings: list, show, plot, export.")
 
+JSON = typer.Option(False, "--json", help="Print JSON.")
 RUNS = typer.Option(Path("runs"), "--runs", metavar="DIR", help="Where run folders are.")
 NAME = typer.Argument(..., metavar="RUN", help="The run's folder, name or number, or `last`.")
 
 
 @runs_app.command("list")
-def list_runs(runs: Path = RUNS, as_json: bool = typer.Option(False, "--json", help="Print JSON.")) -> None:
+def list_runs(runs: Path = RUNS, as_json: bool = JSON) -> None:
     """List the runs: how far they are and how good."""
     from rich.console import Console
     from rich.table import Table

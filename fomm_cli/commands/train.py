@@ -28,21 +28,15 @@ def train(
     device: str = typer.Option("auto", "--device", help="auto, cpu, cuda, cuda:N or mps."),
     workers: int | None = typer.Option(None, "--workers", min=0, help="Processes that read pairs."),
     memory: float = typer.Option(
-        1.0, "--memory", metavar="GIB", min=0, help="Decoded frames of videos and strips to keep."
+        1.0, "--memory", metavar="GIB", min=0, help="Decoded frames to keep of videos and strips."
     ),
     steps: int | None = typer.Option(
         None, "--steps", metavar="N", min=1, help="Stop after N steps, as if interrupted."
     ),
-    checkpoint_minutes: float = typer.Option(
-        10.0, "--checkpoint-minutes", metavar="MIN", min=0, help="0 = by steps only."
-    ),
-    checkpoint_steps: int = typer.Option(0, "--checkpoint-steps", metavar="N", min=0, help="0 = by time only."),
-    validate_epochs: int = typer.Option(
-        1, "--validate-epochs", metavar="N", min=0, help="Epochs between validations; 0 = none."
-    ),
-    validate_clips: int = typer.Option(
-        50, "--validate-clips", metavar="N", min=0, help="Test clips to validate on; 0 = all."
-    ),
+    checkpoint_minutes: float = typer.Option(10.0, "--checkpoint-minutes", metavar="MIN", min=0, help="0: by steps."),
+    checkpoint_steps: int = typer.Option(0, "--checkpoint-steps", metavar="N", min=0, help="0: by time."),
+    validate_epochs: int = typer.Option(1, "--validate-epochs", metavar="N", min=0, help="0: never."),
+    validate_clips: int = typer.Option(50, "--validate-clips", metavar="N", min=0, help="0: all."),
     log_every: int = typer.Option(10, "--log-every", metavar="N", min=1, help="Steps between writing metrics."),
     gpus: int = typer.Option(
         1, "--gpus", metavar="N", min=1, help="Processes, one a GPU (with --device cpu: that share the processor)."

@@ -63,9 +63,7 @@ def tidy(folder: Path) -> None:
 def read(path: Path) -> dict[str, Any]:
     """A checkpoint's content, on the CPU."""
     if not path.is_file():
-        raise FommError(
-            f"There is no checkpoint at {path}.", "The run was stopped before its first one: start it anew."
-        )
+        raise FommError(f"There is no checkpoint at {path}.", "The run stopped before its first one: start it anew.")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many kinds for a broken or unsafe file
@@ -87,10 +85,16 @@ def differences(one: Any, other: Any, prefix: str = "") -> list[str]:
 
 def random_state() -> dict[str, Any]:
     """The generators of Python, numpy and torch, as tensors and plain values."""
-    kind, keys, position, has_gauss, gauss = np.random.get_state(legacy=True)  # type: ignore[misc]
+    kind, keys, position, has_gauss, gauss = np.random.get_state(legacy=True)
     return {
         "python": random.getstate(),
-        "numpy": (kind, torch.from_numpy(keys.astype(np.int64)), int(position), int(has_gauss), float(gauss)),
+        "numpy": (
+            kind,
+            torch.from_numpy(np.asarray(keys).astype(np.int64)),
+            int(position),
+            int(has_gauss),
+            float(gauss),
+        ),
         "torch": torch.get_rng_state(),
         "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
     }

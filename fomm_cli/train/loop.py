@@ -52,7 +52,7 @@ def train(
     if device.type == "cpu":
         keep_freed_memory()
     split = find_split(options.data, options.seed)
-    dataset, sampler, loader = feed(config, options, split, world, device)
+    _, sampler, loader = feed(config, options, split, world, device)
     state = start(config, options, device, world)
     if resume and run.last.is_file():
         checkpoint.load(state, run.last)
@@ -231,7 +231,7 @@ def split_batch(
     for first in range(0, share, size):
         part = slice(first, first + size)
         transform = SmoothTransform(theta[part], None if weights is None else weights[part])
-        parts.append(Part(*(_last(images[part]) for images in (source, driving)), transform))
+        parts.append(Part(_last(source[part]), _last(driving[part]), transform))
     return parts
 
 
@@ -247,10 +247,10 @@ def give_up(log: Log, config: Config, run: Run) -> None:
     """Stop when too many steps in a row were skipped."""
     if log.skipped_in_a_row >= config.train.max_nonfinite:
         raise FommError(
-            f"{log.skipped_in_a_row} steps in a row had a loss or gradient that was not finite; the pairs and values stand "
-            f"in {run.nonfinite}.",
-            "Look at those pairs; else lower train.lr_generator and train.lr_kp_detector, set train.clip_grad_norm=10, or use "
-            "train.precision=fp32, and start again with --init from the last good weights.",
+            f"{log.skipped_in_a_row} steps in a row had a loss or gradient that was not finite; the pairs and values "
+            f"stand in {run.nonfinite}.",
+            "Look at those pairs; else lower train.lr_generator and train.lr_kp_detector, set train.clip_grad_norm=10, "
+            "or use train.precision=fp32, and start again with --init from the last good weights.",
         )
 
 

@@ -56,7 +56,8 @@ class Plan:
         return "\n".join(
             (
                 f"{self.preset} on {self.device}",
-                f"data       {self.clips} clips, {self.items} items to train on, {self.test_clips} clips to test on ({self.layout})",
+                f"data       {self.clips} clips, {self.items} items to train on, {self.test_clips} clips to test on "
+                f"({self.layout})",
                 f"steps      {self.steps_per_epoch} an epoch of {self.batch_size} pairs, {self.epochs} epochs, "
                 f"{self.total_steps} in all",
                 f"network    {self.parameters / 1e6:.1f} million trained numbers",

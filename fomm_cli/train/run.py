@@ -166,9 +166,7 @@ def find(root: str | Path, name: str) -> Run:
         if run.folder.name == name or (name.isdecimal() and int(NUMBERED.match(run.folder.name)[1]) == int(name)):  # type: ignore[index]
             return run
     known = ", ".join(run.folder.name for run in runs[-5:])
-    hint = (
-        f"The latest in {root}: {known}." if known else f"There are no runs in {root}: name a folder, or give --runs."
-    )
+    hint = f"The latest in {root}: {known}." if known else f"There are none in {root}: name a folder, or give --runs."
     raise FommError(f"There is no run {name}.", hint)
 
 

@@ -80,8 +80,8 @@ class State:
 
         generator_pass = GeneratorPass(config, self.model, perceptual, self.discriminator).to(**place)
 
-        # Batch-norm statistics lie in one tensor, spectral-norm vectors in another, so that undoing a bad step's change to
-        # them is one copy each, without asking the device whether the step was bad. (Not all in one: a change to one
+        # Batch-norm statistics lie in one tensor, spectral-norm vectors in another, so that undoing a bad step's change
+        # to them is one copy each, without asking the device whether the step was bad. (Not all in one: a change to one
         # view counts as a change to all, and batch norm's backward pass refuses statistics that were changed.)
         trained: list[nn.Module] = [self.model] if self.discriminator is None else [self.model, self.discriminator]
         self.statistics = [flat for module in trained if (flat := _gather_buffers(module)) is not None]

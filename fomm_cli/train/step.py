@@ -1,7 +1,7 @@
 """What one training step computes: the losses of generator and keypoint detector, then those of the discriminator.
 
-Networks run under autocast where the config says bf16; heat maps, Jacobians, coordinates, the discriminator (spectral norm
-and least squares) and every loss stay in float32.
+Networks run under autocast where the config says bf16; heat maps, Jacobians, coordinates, the discriminator (spectral
+norm and least squares) and every loss stay in float32.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class GeneratorPass(nn.Module):
 
     model          trained
     perceptual     frozen feature network, or None where every slice's weight is 0
-    discriminator  judged by, not trained here; None without a GAN term. Not a submodule: its weights are not this pass's
+    discriminator  judged by, not trained here; None without a GAN term. Not a submodule: its weights are not ours
     """
 
     def __init__(
@@ -152,7 +152,9 @@ def adversarial(
 def equivariance(
     weights: LossConfig, kp_driving: Keypoints, kp_transformed: Keypoints, transform: SmoothTransform
 ) -> dict[str, Tensor]:
-    """Both equivariance terms, weighted (eqs. 10-12): the transformed frame's keypoints, carried back, are the driving's."""
+    """Both equivariance terms, weighted (eqs. 10-12): the transformed frame's keypoints, carried back, against the
+    driving's.
+    """
     terms = {}
     if weights.equivariance_value:
         expected = transform.points(kp_transformed.value)
@@ -179,5 +181,5 @@ class _WithoutGradient(AbstractContextManager[None]):
 
 
 def without_gradient(module: nn.Module) -> AbstractContextManager[None]:
-    """The module's weights as constants for a while: gradients pass through them to the input, none is made for them."""
+    """The module's weights as constants for a while: gradients pass through to the input, none is made for them."""
     return _WithoutGradient(module)

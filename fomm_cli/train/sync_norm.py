@@ -1,4 +1,4 @@
-"""Batch norm over the batch of several processes, for processors: torch's own synchronised one takes GPU tensors only."""
+"""Batch norm over the batch of several processes, for processors: torch's own takes GPU tensors only."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class _Normalise(torch.autograd.Function):
     """(x - mean) / sqrt(var + eps) * weight + bias with the moments of all processes' x together.
 
     x        (B, C, H, W)
-    returns  the normalised x; mean (C,), biased variance (C,) and the number of values a channel (1,), over all processes
+    returns  the normalised x; over all processes: mean (C,), biased variance (C,), values a channel (1,)
     """
 
     @staticmethod
