@@ -126,8 +126,9 @@ def _toon(
         if out is not None:
             by_name = {person.name: person for person in persons}
             shown = next((name for name, method, _ in table if method.size is not None), names[0])
-            for place, name, value in sheets.picked(report.per_clip(done, shown, parts.ranking)):
-                caption = f"{place} of {shown}: {name}, {report.title(parts.ranking)} {value:.4f}"
+            by = report.ranking(done, shown, parts.metrics)
+            for place, name, value in sheets.picked(report.per_clip(done, shown, by)):
+                caption = f"{place} of {shown}: {name}, {report.title(by)} {value:.4f}"
                 figures.append(sheets.toon_sheet(by_name[name], table, people, adapt_scale, caption))
     finish(result, figures, out, as_json)
 
@@ -179,7 +180,8 @@ def _real(
         if out is not None:
             by_name = {pair.name: pair for pair in chosen}
             shown = next((name for name, method, _ in table if method.size is not None), names[0])
-            for place, name, value in sheets.picked(report.per_clip(done, shown, parts.ranking)):
-                caption = f"{place} of {shown}: {name}, {report.title(parts.ranking)} {value:.4f}"
+            by = report.ranking(done, shown, parts.metrics)
+            for place, name, value in sheets.picked(report.per_clip(done, shown, by)):
+                caption = f"{place} of {shown}: {name}, {report.title(by)} {value:.4f}"
                 figures.append(sheets.pair_sheet(by_name[name], table, parts.size, parts.device, adapt_scale, caption))
     finish(result, figures, out, as_json)

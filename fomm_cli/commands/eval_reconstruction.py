@@ -93,8 +93,9 @@ def reconstruction(
         if out is not None:
             by_name = {ref.name: ref for ref in refs}
             shown = parts.names[-1]
-            for place, name, value in sheets.picked(report.per_clip(found, shown, parts.ranking)):
-                caption = f"{place} clip of {shown}: {name}, {report.title(parts.ranking)} {value:.4f}"
+            by = report.ranking(found, shown, parts.metrics)
+            for place, name, value in sheets.picked(report.per_clip(found, shown, by)):
+                caption = f"{place} clip of {shown}: {name}, {report.title(by)} {value:.4f}"
                 ref = by_name[name]
                 figures.append(sheets.reconstruction_sheet(ref, parts.methods, parts.size, parts.device, caption))
     finish(result, figures, out, as_json)

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from PIL import Image
 
-from fomm_cli.detectors.sessions import LiteNetwork
-
 CONFIDENT = 0.3
 """Joints below this score count as not found; the makers' demos use it too."""
+
+
+class SquareNetwork(Protocol):
+    """Called with a picture (1, side, side, 3) it gives (..., 17, 3): y, x and score, each in [0, 1]."""
+
+    side: int
+    digest: str
+
+    def __call__(self, batch: np.ndarray) -> np.ndarray: ...
 
 
 class BodyJoints:
@@ -22,9 +29,9 @@ class BodyJoints:
 
     name = "body-joints"
 
-    def __init__(self, path: Path, confident: float = CONFIDENT) -> None:
-        self.network = LiteNetwork(path)
-        self.digest = self.network.digest
+    def __init__(self, network: SquareNetwork, confident: float = CONFIDENT) -> None:
+        self.network = network
+        self.digest = network.digest
         self.confident = confident
 
     def points(self, frame: np.ndarray) -> np.ndarray | None:

@@ -110,8 +110,9 @@ def _faces(files: dict[str, Path], device: str) -> Chosen:
 
 def _bodies(files: dict[str, Path], device: str) -> Chosen:
     from fomm_cli.detectors.bodies import BodyJoints
+    from fomm_cli.detectors.sessions import LiteNetwork
 
-    return Chosen(BodyJoints(files["body-joints"]), None)
+    return Chosen(BodyJoints(LiteNetwork(files["body-joints"])), None)
 
 
 def _face_alignment(files: dict[str, Path], device: str) -> Chosen:

@@ -48,8 +48,8 @@ def align(frame: np.ndarray, points: np.ndarray) -> np.ndarray:
         image = image.resize(size, Image.Resampling.BICUBIC)
         points = points * (size[0] / frame.shape[1], size[1] / frame.shape[0])
         forward = similarity(points, REFERENCE)
-    back = np.linalg.inv(np.vstack([forward, (0, 0, 1)]))[:2]
-    return np.asarray(image.transform((SIDE, SIDE), Image.Transform.AFFINE, back.ravel().tolist(), Image.Resampling.BICUBIC))
+    back = np.linalg.inv(np.vstack([forward, (0, 0, 1)]))[:2].ravel().tolist()
+    return np.asarray(image.transform((SIDE, SIDE), Image.Transform.AFFINE, back, Image.Resampling.BICUBIC))
 
 
 class FaceIdentity:

@@ -93,6 +93,11 @@ def per_clip(records: Sequence[Record], method: str, metric: str) -> list[tuple[
     return sorted(found, key=lambda pair: (-pair[1] if metric in HIGHER_IS_BETTER else pair[1], pair[0]))
 
 
+def ranking(records: Sequence[Record], method: str, metrics: Sequence[str]) -> str:
+    """The metric that says which clips of a method are its best and worst: the first that it has any value of."""
+    return next((metric for metric in metrics if per_clip(records, method, metric)), metrics[0])
+
+
 def versions() -> dict[str, str]:
     """What could change a number: the packages and the Python that computed it."""
     from importlib import metadata

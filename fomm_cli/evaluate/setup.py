@@ -61,11 +61,6 @@ class Setup:
     def names(self) -> list[str]:
         return [method.name for method in self.methods]
 
-    @property
-    def ranking(self) -> str:
-        """The metric that says which clips are the best and the worst: the first."""
-        return self.metrics[0]
-
 
 def networks(given: list[str]) -> dict[str, Path]:
     """`NAME=FILE` of the command line, as a mapping."""
