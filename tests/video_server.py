@@ -8,6 +8,8 @@ from collections import Counter
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+WAYS = ("missing", "forbidden", "login", "busy", "stall", "short", "page", "hop", "slow")
+
 
 class VideoServer:
     """Serves FOLDER/NAME.mp4; what a path begins with says how.
@@ -56,8 +58,7 @@ class VideoServer:
         _, way, name = request.path.split("?")[0].split("/", 2)
         self.requests[name] += 1
         if way == "any":
-            way = next((word for word in ("missing", "forbidden", "login", "busy", "stall", "short", "page", "hop", "slow")
-                        if name.startswith(word)), "good")  # fmt: skip
+            way = next((word for word in WAYS if name.startswith(word)), "good")
         status = {"missing": 404, "forbidden": 403, "login": 401}.get(way)
         if way == "busy" and self.requests[name] <= self.refusals:
             status = 429

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -111,7 +112,7 @@ def crop_videos(
             continue
         report.rejected += rejected
         for old in [cut for cut in known if cut.video == names[video]]:
-            style.file(out, old).unlink(missing_ok=True) if style.kind != "png" else None
+            _delete(style.file(out, old))
         done: list[Outcome] = []
         if cuts:
             say(f"{video}: cutting {len(cuts)} clips")
@@ -126,6 +127,14 @@ def crop_videos(
             write_table(out / TABLE, known, force=True)
             report.sheets += _sheets(out, names[video], [style.file(out, one.cut) for one in good])
     return report
+
+
+def _delete(path: Path) -> None:
+    """A clip of an earlier crop, a file or a folder."""
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _names(videos: Sequence[Path]) -> dict[Path, str]:
