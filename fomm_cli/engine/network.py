@@ -169,7 +169,7 @@ class FusedNetwork:
         height, width = small.shape[2:]
         batch, num = driving.value.shape[0], driving.value.shape[1] + 1
         flows = self._candidates(source, driving, height, width)  # (B, K+1, h, w, 2)
-        x = small.new_empty((batch, height, width, num, 1 + small.shape[1]), dtype=self.precision)
+        x = small.new_empty((batch, height, width, num, 1 + small.shape[1]))
         variance = self.config.dense_motion.kp_variance
         evidence = gaussians(driving.value, height, width, variance) - gaussians(source.value, height, width, variance)
         x[..., 0, 0] = 0
@@ -237,21 +237,28 @@ class FusedNetwork:
 
 
 class FusedHourglass:
-    """An hourglass with its norms folded: (B, C, H, W) to (B, e + C, H, W), channels_last.
+    """An hourglass with its norms folded: (B, C, H, W) float32 to (B, e + C, H, W) of `like`, channels_last.
+
+    The first block stays float32: it meets pictures, whose mean its norm takes away again, and of a large mean a small
+    rounding of the weights leaves an error as large as the signal.
 
     side  the smaller side of its input
     """
 
     def __init__(self, plain: Hourglass, like: Tensor, side: int, packed: bool) -> None:
-        self.down = [Conv(*_folded(block), like, relu=True, packed=packed) for block in plain.encoder.down_blocks]
+        self.dtype = like.dtype
+        self.down = [
+            Conv(*_folded(block), like if i else like.float(), relu=True, packed=packed)
+            for i, block in enumerate(plain.encoder.down_blocks)
+        ]
         count = len(self.down)
         self.up = [_up(block, like, side >> (count - i), packed) for i, block in enumerate(plain.decoder.up_blocks)]
 
     def __call__(self, x: Tensor) -> Tensor:
         skips = []
         for conv in self.down:
-            skips.append(x)
-            x = F.avg_pool2d(conv(x), 2)
+            skips.append(x.to(self.dtype))
+            x = F.avg_pool2d(conv(x), 2).to(self.dtype)
         for up in self.up:
             x = torch.cat((up(x), skips.pop()), dim=1)
         return x

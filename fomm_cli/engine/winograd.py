@@ -13,9 +13,11 @@ from functools import cache
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fomm_cli.engine import fold
+from fomm_cli.engine.layers import packs
 from fomm_cli.model.blocks import ResBlock
 
 _BT = (
@@ -112,8 +114,10 @@ class Winograd:
 
     def _products(self, tiles: Tensor) -> Tensor:
         """The 36 matrix products: (t, u, 36 c) to the same."""
-        ops: Any = torch.ops.mkldnn
         maps = tiles.permute(2, 0, 1).unsqueeze(0)
+        if not packs(tiles.device):
+            return F.conv2d(maps, self.weight, self.bias, groups=36)[0].permute(1, 2, 0).contiguous()
+        ops: Any = torch.ops.mkldnn
         where = ([0, 0], [1, 1], [1, 1], 36)
         if not self._ready:
             weight = self.weight.contiguous(memory_format=torch.channels_last)

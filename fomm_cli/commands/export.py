@@ -1,0 +1,72 @@
+"""`fomm export`: a model for runtimes without PyTorch."""
+
+from __future__ import annotations
+
+import json
+from enum import StrEnum
+from pathlib import Path
+
+import typer
+
+
+class Format(StrEnum):
+    ONNX = "onnx"
+    PT2 = "pt2"
+
+
+class ExportPrecision(StrEnum):
+    FP32 = "fp32"
+    FP16 = "fp16"
+
+
+def export(
+    weights: str = typer.Argument(..., metavar="WEIGHTS", help="A name, a .safetensors file or hf://owner/repo."),
+    output: Path = typer.Option(..., "-o", "--output", metavar="DIR", help="The folder to make."),
+    kind: Format = typer.Option(
+        Format.ONNX, "--format", help="onnx: for onnxruntime and others. pt2: torch.export programs."
+    ),
+    precision: ExportPrecision = typer.Option(
+        ExportPrecision.FP32, "--precision", help="fp16 (onnx): half precision inside `render`, keypoints stay fp32."
+    ),
+    frames: Path | None = typer.Option(
+        None, "--frames", metavar="CLIP", help="Real frames to compare on; by default the bundled clip."
+    ),
+    force: bool = typer.Option(False, "--force", help="Replace an existing export."),
+    as_json: bool = typer.Option(False, "--json", help="Print one JSON document instead of the path."),
+) -> None:
+    """Write a model as three graphs (detect, encode, render) and compare them with it.
+
+    `fomm animate --weights DIR` runs an ONNX export without PyTorch. docs/export.md has the graphs' inputs and outputs.
+    """
+    from importlib import resources
+    from itertools import islice
+
+    import numpy as np
+    from rich.console import Console
+
+    from fomm_cli.export.folder import export as write
+    from fomm_cli.media.image import center_box, crop, resize
+    from fomm_cli.media.video import read_frames
+    from fomm_cli.weights.load import load_model, read_config
+
+    console = Console(stderr=True, highlight=False)
+    config = read_config(weights)
+    model = load_model(weights, "cpu")
+    height, width = model.size
+    clip = frames or Path(str(resources.files("fomm_cli") / "assets" / "driving.mp4"))
+    real = [
+        resize(crop(frame, center_box(frame.shape[0], frame.shape[1], width / height)), (height, width))
+        for frame in islice(read_frames(clip), 0, 24, 6)
+    ]
+    console.print(f"Exporting {config.name} ({width} x {height}) to {kind} {precision} ...", markup=False)
+    agreement = write(model, config, output, kind, precision, [np.stack(real)], force)
+    worst = max(agreement.errors, key=lambda name: agreement.errors[name])
+    console.print(
+        f"Verified on {agreement.frames} frames: PSNR {agreement.psnr:.1f} dB against the model, largest error "
+        f"{agreement.errors[worst]:.1e} of full scale ({worst}).",
+        markup=False,
+    )
+    if as_json:
+        typer.echo(json.dumps({"output": str(output), "format": kind, "precision": precision} | agreement._asdict()))
+    else:
+        typer.echo(str(output))

@@ -1,0 +1,140 @@
+"""An exported model behind the engine protocol: onnxruntime and numpy, never torch."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fomm_cli.engine.base import Frames
+from fomm_cli.errors import FommError
+from fomm_cli.model.types import Keypoints
+
+FORMAT = 1
+
+
+class OnnxEngine:
+    """The three graphs of a folder that `fomm export --format onnx` wrote.
+
+    device   auto or cuda: CUDA where this onnxruntime has it (auto falls back to the CPU); cpu
+    threads  of one operator, 0 = as many as cores
+    Raises FommError: no such export, a file that is missing or was changed, no onnxruntime.
+    """
+
+    def __init__(self, folder: str | Path, device: str = "auto", threads: int = 0) -> None:
+        self.folder = Path(folder)
+        self.card = read_card(self.folder)
+        if self.card["format"] != "onnx":
+            raise FommError(
+                f"{folder} holds a {self.card['format']} export, which onnxruntime cannot run.",
+                "Export with --format onnx to animate from a folder.",
+            )
+        ort = _onnxruntime()
+        providers = _providers(ort, device)
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.log_severity_level = 3
+        self.size: tuple[int, int] = (self.card["size"][0], self.card["size"][1])
+        self.batch = 4
+        self.name = f"onnx {self.card['precision']} on {'cuda' if 'CUDA' in providers[0] else 'cpu'} (onnxruntime)"
+        self._sessions = {
+            name: _session(ort, self.folder / graph["file"], options, providers)
+            for name, graph in self.card["graphs"].items()
+        }
+        self._render_inputs = [each["name"] for each in self.card["graphs"]["render"]["inputs"]]
+
+    def detect(self, frames: Frames) -> Keypoints:
+        return Keypoints(*self._run("detect", {"image": planes(frames)}), *self._no_jacobian())
+
+    def encode(self, frame: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
+        source = planes(frame[None])
+        small, features = self._run("encode", {"source": source})
+        return {"source": source, "small": small, "features": features}
+
+    def render(self, encoded: dict[str, Any], source: Keypoints, driving: Keypoints) -> Frames:
+        feed = dict(encoded)
+        for which, pose in (("source", source), ("driving", driving)):
+            feed[f"value_{which}"] = np.ascontiguousarray(pose[0], dtype=np.float32)
+            if pose[1] is not None:
+                feed[f"jacobian_{which}"] = np.ascontiguousarray(pose[1], dtype=np.float32)
+        (prediction,) = self._run("render", {name: feed[name] for name in self._render_inputs})
+        levels = np.rint(prediction.transpose(0, 2, 3, 1) * 255)
+        return np.clip(levels, 0, 255).astype(np.uint8)
+
+    def _no_jacobian(self) -> list[None]:
+        return [] if len(self.card["graphs"]["detect"]["outputs"]) == 2 else [None]
+
+    def _run(self, graph: str, feed: dict[str, Any]) -> list[Any]:
+        with _memory():
+            return self._sessions[graph].run(None, feed)
+
+
+def read_card(folder: Path) -> dict[str, Any]:
+    """`export.json` of an export whose files are all there, each with the hash written down."""
+    from fomm_cli.files import sha256
+
+    path = folder / "export.json"
+    if not path.is_file():
+        raise FommError(f"{folder} holds no export.json.", "Make an export with `fomm export WEIGHTS -o DIR`.")
+    try:
+        card = json.loads(path.read_text(encoding="utf-8"))
+        version = card["version"]
+        files = [(graph["file"], graph["sha256"]) for graph in card["graphs"].values()]
+        complete = {"detect", "encode", "render"} <= set(card["graphs"]) and len(card["size"]) == 2
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise FommError(f"{path} is damaged.", "Export again.") from error
+    if version != FORMAT or not complete:
+        raise FommError(f"{path} is of version {version}, this fomm reads {FORMAT}.", "Export again.")
+    for name, digest in files:
+        file = folder / Path(name).name
+        if not file.is_file():
+            raise FommError(f"{file} is missing.", "Copy the whole folder, or export again.")
+        if sha256(file) != digest:
+            raise FommError(f"{file} is not the file that was exported: its hash differs.", "Export again.")
+    return card
+
+
+def planes(frames: Frames) -> NDArray[np.float32]:
+    """uint8 (B, H, W, 3) to float32 (B, 3, H, W) in [0, 1]."""
+    return np.ascontiguousarray(frames.transpose(0, 3, 1, 2), dtype=np.float32) / np.float32(255)
+
+
+def _onnxruntime() -> Any:
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise FommError("Running an export needs onnxruntime.", 'pip install "fomm-cli[onnx]"') from error
+    return onnxruntime
+
+
+def _providers(ort: Any, device: str) -> list[str]:
+    has_cuda = "CUDAExecutionProvider" in ort.get_available_providers()
+    if device.startswith("cuda") and not has_cuda:
+        raise FommError("This onnxruntime has no CUDA.", "pip install onnxruntime-gpu, or use --device cpu.")
+    if has_cuda and device.startswith(("auto", "cuda")):
+        return ["CUDAExecutionProvider", "CPUExecutionProvider"]
+    return ["CPUExecutionProvider"]
+
+
+def _session(ort: Any, path: Path, options: Any, providers: list[str]) -> Any:
+    try:
+        return ort.InferenceSession(str(path), options, providers=providers)
+    except Exception as error:  # onnxruntime has a type of its own for every way a file can be wrong
+        raise FommError(f"onnxruntime cannot load {path}: {' '.join(str(error).split())[:200]}") from error
+
+
+@contextlib.contextmanager
+def _memory() -> Iterator[None]:
+    """Turn what onnxruntime says of a batch that does not fit into MemoryError."""
+    try:
+        yield
+    except Exception as error:
+        said = str(error).lower()
+        if "failed to allocate" in said or "bad allocation" in said or "out of memory" in said:
+            raise MemoryError(str(error)) from error
+        raise

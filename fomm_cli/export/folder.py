@@ -1,0 +1,121 @@
+"""An export: a folder of three graphs and `export.json`, which says everything a runtime needs to know about them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from fomm_cli.config import Config
+from fomm_cli.engine.onnx import FORMAT
+from fomm_cli.errors import FommError
+from fomm_cli.export.verify import RUNS, Agreement, verify
+from fomm_cli.export.views import Graph, graphs
+from fomm_cli.export.write import OPSET, WRITERS
+from fomm_cli.files import atomic_folder, sha256
+from fomm_cli.model.network import FirstOrderModel
+from fomm_cli.version import __version__
+
+SUFFIX = {"onnx": ".onnx", "pt2": ".pt2"}
+CONVENTIONS = {
+    "images": "RGB, float32 in [0, 1], planes (batch, 3, height, width); 8-bit values divided by 255",
+    "points": "xy in [-1, 1], x right, y down; -1 and 1 are the centres of the corner pixels",
+    "jacobian": "2x2 row major, the local affine frame at a keypoint",
+    "order": "detect source and driving frames, encode the source once, render each driving pose",
+    "relative motion": "value = source + s (driving - initial), jacobian = driving inverse(initial) source; outside "
+    "the graphs, since the scale s is a ratio of hulls",
+    "batch": "axes named batch may have any length; the source's inputs of render have batch 1",
+}
+_MEANING = {
+    "image": "frames",
+    "source": "the source picture",
+    "value": "keypoints",
+    "jacobian": "their local affine frames",
+    "small": "the source, anti-aliased down to the motion maps",
+    "features": "the generator's features of the source",
+    "prediction": "the source in the driving pose",
+}
+
+
+def export(
+    model: FirstOrderModel,
+    config: Config,
+    folder: str | Path,
+    kind: str = "onnx",
+    precision: str = "fp32",
+    clips: list[NDArray[np.uint8]] | None = None,
+    force: bool = False,
+) -> Agreement:
+    """Write a model in eval mode as a folder and compare it with the model; nothing is left behind if they disagree.
+
+    kind       onnx or pt2
+    precision  fp32; for onnx also fp16
+    clips      real frames (N, H, W, 3) of the model's size to compare on, besides random ones
+    """
+    if (kind, precision) not in WRITERS:
+        known = ", ".join(f"--format {one} --precision {other}" for one, other in WRITERS)
+        raise FommError(f"There is no export to {kind} in {precision}.", f"Known: {known}.")
+    model = model.cpu().eval()
+    with atomic_folder(folder, force) as place:
+        views, cards = graphs(model), {}
+        for graph in views:
+            file = place / f"{graph.name}{SUFFIX[kind]}"
+            WRITERS[kind, precision](graph, file)
+            cards[graph.name] = _card(graph, file)
+        runs = {graph.name: RUNS[kind](place / cards[graph.name]["file"]) for graph in views}
+        agreement = verify(views, runs, [noise(model.size), *(clips or [])], precision)
+        card = {
+            "version": FORMAT,
+            "format": kind,
+            "precision": precision,
+            "opset": OPSET if kind == "onnx" else None,
+            "fomm": __version__,
+            "name": config.name,
+            "size": list(model.size),
+            "conventions": CONVENTIONS,
+            "graphs": cards,
+            "agreement": agreement._asdict(),
+            "config": config.model_dump(mode="json"),
+        }
+        (place / "export.json").write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
+    return agreement
+
+
+def noise(size: tuple[int, int]) -> NDArray[np.uint8]:
+    """Three random frames, smooth at the scale of 8 pixels, each a little different: (3, H, W, 3)."""
+    rng = np.random.default_rng(0)
+    coarse = rng.random((size[0] // 8 + 2, size[1] // 8 + 2, 3))
+    picture = np.kron(coarse, np.ones((8, 8, 1)))
+    frames = [picture[i : i + size[0], 2 * i : 2 * i + size[1]] for i in range(3)]
+    return np.stack([np.clip(255 * frame, 0, 255).astype(np.uint8) for frame in frames])
+
+
+def _card(graph: Graph, file: Path) -> dict[str, Any]:
+    """What `export.json` says of one graph."""
+    made = graph.module(*graph.example)
+    outputs = made if isinstance(made, tuple) else (made,)
+    return {
+        "file": file.name,
+        "sha256": sha256(file),
+        "inputs": [_port(graph, name, each) for name, each in zip(graph.inputs, graph.example, strict=True)],
+        "outputs": [_port(graph, name, each) for name, each in zip(graph.outputs, outputs, strict=True)],
+    }
+
+
+def _port(graph: Graph, name: str, tensor: Tensor) -> dict[str, Any]:
+    base = name.removesuffix("_source").removesuffix("_driving")
+    shape: list[int | str] = list(tensor.shape)
+    if name in graph.free:
+        shape[0] = "batch"
+    ranges = {"image": [0, 1], "source": [0, 1], "small": [0, 1], "prediction": [0, 1], "value": [-1, 1]}
+    return {
+        "name": name,
+        "shape": shape,
+        "dtype": str(tensor.dtype).removeprefix("torch."),
+        "range": ranges.get(base),
+        "meaning": _MEANING[base] + (f" of the {name.rpartition('_')[2]}" if base != name else ""),
+    }

@@ -1,0 +1,268 @@
+"""The fused network computes what the plain one does; each rewriting alone is exact up to rounding."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from fomm_cli import config as configs
+from fomm_cli.bench.network import clip, lively
+from fomm_cli.engine import fold
+from fomm_cli.engine.layers import Conv, Doubling, Phases, packs
+from fomm_cli.engine.network import FusedNetwork
+from fomm_cli.engine.sample import gather, rows
+from fomm_cli.engine.winograd import Scratch, Winograd, WinogradBottleneck, gains
+from fomm_cli.model.blocks import ResBlock, UpBlock
+from fomm_cli.model.geometry import warp
+from fomm_cli.model.network import FirstOrderModel
+from tests.golden import VARIANTS, golden_model
+
+PACKED = [False, True] if packs(torch.device("cpu")) else [False]
+
+
+def psnr(one: Tensor, other: Tensor) -> float:
+    return float(-10 * (one - other).square().mean().log10())
+
+
+def compare(model: FirstOrderModel, source: Tensor, driving: Tensor, network: FusedNetwork) -> None:
+    """The gate: keypoints within 0.01 px; in fp32 every 8-bit value within 1, in bf16 50 dB."""
+    with torch.inference_mode():
+        kp_source, kp_driving = model.detect(source), model.detect(driving)
+        truth = model.render(model.encode(source), kp_source, kp_driving)
+        assert truth.prediction.std() > 0.05, "a picture without contrast hides errors"
+        own_source, own_driving = network.detect(source), network.detect(driving)
+        made = network.render(network.encode(source), own_source, own_driving)
+    pixels = max(source.shape[2:]) / 2
+    assert (own_driving.value - kp_driving.value).abs().max() * pixels < 0.01
+    assert (own_driving.jacobian is None) == (kp_driving.jacobian is None)
+    if own_driving.jacobian is not None and kp_driving.jacobian is not None:
+        torch.testing.assert_close(own_driving.jacobian, kp_driving.jacobian, rtol=1e-4, atol=1e-4)
+    assert made.prediction.shape == truth.prediction.shape
+    assert made.prediction.dtype == torch.float32
+    if network.precision == torch.float32:
+        levels = (made.prediction * 255).round() - (truth.prediction * 255).round()
+        assert levels.abs().max() <= 1
+        assert psnr(made.prediction, truth.prediction) > 90
+    else:
+        assert psnr(made.prediction, truth.prediction) >= 50
+
+
+@pytest.mark.parametrize("align_corners", [True, False])
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_equals_plain_for_every_golden_variant(golden: Path, variant: str, align_corners: bool) -> None:
+    model = golden_model(golden, variant, align_corners)
+    tensors = load_file(golden / f"{variant}.safetensors")
+    for precision in (torch.float32, torch.bfloat16):
+        for packed in PACKED:
+            network = FusedNetwork(model, precision=precision, packed=packed)
+            compare(model, tensors["input.source"], tensors["input.driving"], network)
+
+
+@pytest.mark.parametrize("preset", ["toon-128", "vox-256", "taichi-256", "mgif-256"])
+def test_equals_plain_for_each_layout_of_the_presets(preset: str) -> None:
+    """The presets' structure at an eighth of their width, with a bottleneck wide enough for Winograd's form."""
+    config = configs.load(preset)
+    model = config.model
+    narrow = {
+        "detector": model.detector.model_copy(update={"block_expansion": 8, "max_features": 32}),
+        "dense_motion": model.dense_motion.model_copy(update={"block_expansion": 8, "max_features": 32}),
+        "generator": model.generator.model_copy(
+            update={"block_expansion": 32, "max_features": 128, "num_bottleneck_blocks": 2}
+        ),
+    }
+    config = config.model_copy(
+        update={
+            "model": model.model_copy(update=narrow),
+            "data": config.data.model_copy(update={"frame_shape": (128, 128)}),
+        }
+    )
+    network = lively(config)
+    frames = torch.from_numpy(clip((128, 128), 3)).permute(0, 3, 1, 2).float() / 255
+    for precision in (torch.float32, torch.bfloat16):
+        fused = FusedNetwork(network, precision=precision)
+        assert (fused.winograd is not None) == fused.packed
+        compare(network, frames[:1], frames[1:], fused)
+
+
+def test_presets_covered_are_the_distinct_layouts() -> None:
+    """Every preset has the layout (but for widths, keypoints and depth) of one that is compared above."""
+
+    def layout(name: str) -> tuple[object, ...]:
+        model = configs.load(name).model
+        return (
+            model.motion,
+            model.estimate_jacobian,
+            model.detector.single_jacobian_map,
+            model.generator.skip,
+            model.generator.estimate_occlusion_map,
+        )
+
+    compared = {layout(name) for name in ("toon-128", "vox-256", "taichi-256", "mgif-256")}
+    assert {layout(name) for name in configs.presets()} <= compared
+
+
+def test_blend_equals_plain(golden: Path) -> None:
+    plain = golden_model(golden, "first_order")
+    config = plain.config.model_copy(update={"generator": plain.config.generator.model_copy(update={"skip": "blend"})})
+    model = FirstOrderModel(config, plain.size)
+    model.load_state_dict(plain.state_dict())
+    tensors = load_file(golden / "first_order.safetensors")
+    for precision in (torch.float32, torch.bfloat16):
+        network = FusedNetwork(model.eval(), precision=precision)
+        compare(model, tensors["input.source"], tensors["input.driving"], network)
+
+
+def test_one_frame_and_many_agree(golden: Path) -> None:
+    model = golden_model(golden, "first_order")
+    tensors = load_file(golden / "first_order.safetensors")
+    network = FusedNetwork(model)
+    source, driving = tensors["input.source"], tensors["input.driving"]
+    encoded, kp = network.encode(source), network.detect(source)
+    many = network.render(encoded, kp, network.detect(driving)).prediction
+    for i in range(len(driving)):
+        one = network.render(encoded, kp, network.detect(driving[i : i + 1])).prediction
+        torch.testing.assert_close(one[0], many[i], rtol=0, atol=1e-5)
+
+
+def test_the_source_is_not_changed_by_rendering() -> None:
+    """Winograd's bottleneck works in place, on its own copy."""
+    model = lively(wide())
+    frames = torch.from_numpy(clip((64, 64), 2)).permute(0, 3, 1, 2).float() / 255
+    network = FusedNetwork(model)
+    encoded, kp = network.encode(frames[:1]), network.detect(frames)
+    source = kp.apply(lambda each: each[:1])
+    before = [each.clone() for each in encoded]
+    first = network.render(encoded, source, kp).prediction.clone()
+    assert torch.equal(network.render(encoded, source, kp).prediction, first)
+    assert all(torch.equal(one, other) for one, other in zip(encoded, before, strict=True))
+
+
+def wide() -> configs.Config:
+    """A small network whose bottleneck is of 128 channels at 32 x 32."""
+    tree = {
+        "detector": {"block_expansion": 8, "max_features": 16, "num_blocks": 2},
+        "dense_motion": {"block_expansion": 8, "max_features": 16, "num_blocks": 2},
+        "generator": {
+            "block_expansion": 64,
+            "max_features": 128,
+            "num_down_blocks": 1,
+            "num_bottleneck_blocks": 2,
+        },
+        "num_kp": 4,
+    }
+    return configs.build({"model": tree, "data": {"frame_shape": [64, 64]}})
+
+
+def test_channels_last_holds_through_the_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every convolution, packed or not, meets and leaves channels_last."""
+    seen = []
+
+    def watch(layer: type) -> None:
+        original = layer.__call__
+
+        def call(self: object, x: Tensor, *args: Tensor, **options: Tensor) -> Tensor:
+            y = original(self, x, *args, **options)
+            for each in (x, y):
+                seen.append(each.is_contiguous(memory_format=torch.channels_last))
+            return y
+
+        monkeypatch.setattr(layer, "__call__", call)
+
+    for layer in (Conv, Doubling, Phases):
+        watch(layer)
+    model = lively(wide())
+    frames = torch.from_numpy(clip((64, 64), 3)).permute(0, 3, 1, 2).float() / 255
+    for precision in (torch.float32, torch.bfloat16):
+        for packed in PACKED:
+            for winograd in {False, packed}:
+                network = FusedNetwork(model, precision=precision, packed=packed, winograd=winograd)
+                kp = network.detect(frames)
+                network.render(network.encode(frames[:1]), kp.apply(lambda each: each[:1]), kp)
+    assert len(seen) > 100
+    assert all(seen)
+
+
+@pytest.mark.parametrize("packed", PACKED)
+@pytest.mark.parametrize("size", [(8, 8), (5, 12)])
+def test_doubling_inside_the_kernel_is_exact(size: tuple[int, int], packed: bool) -> None:
+    torch.manual_seed(0)
+    block = UpBlock(6, 10).eval()
+    nn.init.normal_(block.norm.running_mean)
+    nn.init.uniform_(block.norm.running_var, 0.5, 2)
+    x = torch.randn(2, 6, *size).contiguous(memory_format=torch.channels_last)
+    weight, bias = fold.folded(block.conv, block.norm)
+    like = torch.empty(0)
+    with torch.inference_mode():
+        truth = block(x)
+        torch.testing.assert_close(Phases(fold.doubling(weight), bias, like, packed)(x), truth, rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(Doubling(weight, bias, like, packed)(x), truth, rtol=1e-5, atol=1e-5)
+
+
+def test_kernel_columns_are_the_kernel() -> None:
+    torch.manual_seed(0)
+    weight = torch.randn(3, 5, 7, 7, dtype=torch.float64)
+    x = torch.randn(1, 5, 9, 11, dtype=torch.float64)
+    parts = F.pad(F.conv2d(x, fold.columns(weight), padding=(3, 0)), (3, 3))
+    total = sum(parts[:, 3 * i : 3 * i + 3, :, i : i + 11] for i in range(7))
+    torch.testing.assert_close(total, F.conv2d(x, weight, padding=3))
+
+
+@pytest.mark.parametrize("align_corners", [True, False])
+def test_gathering_rows_is_warping(align_corners: bool) -> None:
+    torch.manual_seed(0)
+    features = torch.randn(1, 8, 6, 9).contiguous(memory_format=torch.channels_last)
+    flow = torch.rand(3, 5, 7, 2) * 3 - 1.5  # a third looks outside
+    flow[0, 0, 0] = torch.tensor([-1.0, 1.0])
+    flow[0, 0, 1] = 1e9
+    weight = torch.rand(3, 1, 5, 7)
+    made = gather(rows(features), (6, 9), flow, weight, align_corners)
+    truth = warp(features.expand(3, -1, -1, -1), flow, align_corners) * weight
+    torch.testing.assert_close(made, truth, rtol=1e-5, atol=1e-6)
+    assert made.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_a_flow_that_is_no_number_does_no_harm() -> None:
+    features = torch.ones(1, 4, 3, 3)
+    flow = torch.full((1, 2, 2, 2), torch.nan)
+    assert gather(rows(features), (3, 3), flow, None, True).shape == (1, 4, 2, 2)
+
+
+@pytest.mark.parametrize("size", [(32, 32), (16, 24), (4, 8)])
+def test_winograd_is_the_convolution(size: tuple[int, int]) -> None:
+    torch.manual_seed(0)
+    height, width = size
+    weight, bias = torch.randn(16, 16, 3, 3, dtype=torch.float64) / 12, torch.randn(16, dtype=torch.float64)
+    picture = torch.randn(height, width, 16)
+    with torch.inference_mode():
+        scratch = Scratch(height, width, 16)
+        scratch.inside.copy_(picture)
+        made = Winograd(weight, bias)(scratch).reshape(height, width, 16)
+    truth = F.conv2d(picture.double().permute(2, 0, 1)[None], weight, bias, padding=1)[0].permute(1, 2, 0)
+    torch.testing.assert_close(made.double(), truth, rtol=1e-4, atol=1e-4)
+
+
+def test_winograd_bottleneck_is_the_residual_blocks() -> None:
+    torch.manual_seed(0)
+    blocks = nn.Sequential(ResBlock(8), ResBlock(8)).eval()
+    for module in blocks.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.normal_(module.running_mean)
+            nn.init.uniform_(module.running_var, 0.5, 2)
+            nn.init.normal_(module.weight)
+            nn.init.normal_(module.bias)
+    x = torch.randn(3, 8, 12, 8).contiguous(memory_format=torch.channels_last)
+    with torch.inference_mode():
+        truth = blocks(x)
+        torch.testing.assert_close(WinogradBottleneck(blocks)(x.clone()), truth, rtol=1e-4, atol=1e-4)
+
+
+def test_winograd_is_for_large_maps_in_whole_tiles() -> None:
+    assert gains(256, 64, 64)
+    assert not gains(256, 62, 64)
+    assert not gains(256, 16, 16)
+    assert not gains(32, 64, 64)
