@@ -17,6 +17,7 @@ from fomm_cli.commands.dataset import dataset_app
 from fomm_cli.commands.demo import demo
 from fomm_cli.commands.doctor import doctor
 from fomm_cli.commands.eval import eval_app
+from fomm_cli.commands.export import export
 from fomm_cli.commands.reconstruct import reconstruct
 from fomm_cli.commands.resume import resume
 from fomm_cli.commands.runs import runs_app
@@ -58,6 +59,7 @@ app.add_typer(dataset_app, name="dataset")
 app.add_typer(bench_app, name="bench")
 app.add_typer(config_app, name="config")
 app.command()(train)
+app.command()(export)
 app.command()(resume)
 app.add_typer(runs_app, name="runs")
 app.command()(doctor)
