@@ -110,7 +110,8 @@ def video_stream(container: Any, path: str | Path) -> Any:
 
 
 def _is_cover(stream: Any) -> bool:
-    return bool(int(stream.disposition) & 0x400)
+    flags = stream.disposition  # a number or an enumeration, by PyAV's version
+    return bool(getattr(flags, "value", flags) & 0x400)
 
 
 def stream_rate(stream: Any) -> Fraction:
