@@ -6,14 +6,16 @@ their weights take no gradient, only the image does.
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fomm_cli.errors import FommError
-from fomm_cli.files import check_payload
+from fomm_cli.files import cache_dir, check_payload, fetch, sha256
 
 VGG19_WIDTHS: tuple[tuple[int, ...], ...] = ((64, 64), (128, 128), (256,) * 4, (512,) * 4, (512,) * 4)
 """Convolutions of VGG-19, a tuple for each stage between two poolings."""
@@ -112,8 +114,8 @@ class Compact(nn.Module):
 
     @staticmethod
     def rename(key: str) -> str | None:
-        """Key of the published file -> ours: the names agree."""
-        return key
+        """Key of the published file -> ours: the names agree, but for a wrapper's prefix."""
+        return key.removeprefix("module.")
 
 
 def build(kind: str) -> Vgg19 | Compact:
@@ -121,11 +123,62 @@ def build(kind: str) -> Vgg19 | Compact:
     return Vgg19() if kind == "vgg19" else Compact()
 
 
+class Home(NamedTuple):
+    """Where a network's file is published.
+
+    url      the file
+    name     what it is called in the cache
+    digest   of its tensors, see `digest`; None where the file's own name carries a checksum
+    prefix   first digits of the file's SHA-256
+    """
+
+    url: str
+    name: str
+    digest: str | None = None
+    prefix: str | None = None
+
+
+HOMES = {
+    # torchvision's VGG19_Weights.IMAGENET1K_V1; the name ends in the first digits of the file's SHA-256.
+    "vgg19": Home("https://download.pytorch.org/models/vgg19-dcbb9e9d.pth", "vgg19-dcbb9e9d.pth", prefix="dcbb9e9d"),
+    # Collaborative-Distillation (Wang et al., CVPR 2020), MIT licence: the fifth encoder of its 16 times smaller set.
+    "compact": Home(
+        "https://raw.githubusercontent.com/MingSun-Tse/Collaborative-Distillation/"
+        "75c1b81c1dbea11c96d3fb04e96f207dee16dcbb/trained_models/wct_se_16x_new/20191109-211322_E20.pth",
+        "vgg19-compact.pth",
+        digest="b919508cb27b1acc4f8b55475c38f63f11bad68b5b0019ef08c1dba05ffba8aa",
+    ),
+}
+
+
 def obtain(kind: str, path: str | Path | None) -> Vgg19 | Compact:
-    """The frozen network, from a file if one is given."""
-    if path is None:
-        raise FommError(f"No file for the {kind} perceptual network.", "Give it with --perceptual-weights.")
-    return load(kind, path)
+    """The frozen network: from a file if one is given, else from its public home by way of the cache, verified."""
+    if path is not None:
+        return load(kind, path)
+    home = HOMES[kind]
+    file = cache_dir() / "perceptual" / home.name
+    try:
+        fetch(home.url, file)
+    except FommError as error:
+        raise FommError(
+            f"The {kind} perceptual network could not be downloaded: {error.what}",
+            f"Fetch {home.url} elsewhere and give it with --perceptual-weights FILE.",
+        ) from error
+    if home.prefix is not None and not sha256(file).startswith(home.prefix):
+        raise FommError(f"{file} is damaged: its checksum is not {home.prefix}...", "Delete it and try again.")
+    network = load(kind, file)
+    if home.digest is not None and digest(network.state_dict()) != home.digest:
+        raise FommError(f"{file} holds other numbers than the published network.", "Delete it and try again.")
+    return network
+
+
+def digest(tensors: dict[str, Tensor]) -> str:
+    """SHA-256 over names and float32 values in order of the names: the same for every file format."""
+    found = hashlib.sha256()
+    for name in sorted(tensors):
+        found.update(name.encode())
+        found.update(tensors[name].detach().cpu().float().contiguous().numpy().tobytes())
+    return found.hexdigest()
 
 
 def load(kind: str, path: str | Path) -> Vgg19 | Compact:
@@ -181,6 +234,8 @@ def _read(path: Path) -> dict[str, Tensor]:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many kinds for a broken or unsafe file
         raise FommError(f"{path} is not a torch file of plain tensors: {error}".split("\n")[0]) from error
+    if isinstance(content, dict) and len(nested := [one for one in content.values() if isinstance(one, dict)]) == 1:
+        content = nested[0]  # some trainings store their state dict beside epoch and options
     if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
         raise FommError(f"{path} is not a flat state dict.")
     return content
