@@ -37,7 +37,7 @@ def golden_training(golden: Path) -> tuple[Config, list[dict]]:
     """Config and stored losses of the reference training."""
     stored = json.loads((golden / "train_steps.json").read_text())
     tree = golden_config(golden, "first_order").model_dump(mode="json")
-    weights = {key: value for key, value in stored["train_params"]["loss_weights"].items()}
+    weights = dict(stored["train_params"]["loss_weights"])
     tree["train"] |= {"scales": stored["train_params"]["scales"], "loss": weights, "batch_size": 2}
     return build(tree), stored["losses"]
 
