@@ -220,6 +220,12 @@ def test_batches() -> None:
 # ----------------------------------------------------------------------------------------------------------- animator
 
 
+def test_the_front_door_leads_here() -> None:
+    import fomm_cli
+
+    assert fomm_cli.Animator is Animator
+
+
 def test_relative_motion_through_the_animator() -> None:
     """The source at 100 takes the changes 0, +20, -40 of a clip that begins at 50."""
     animator = Animator(GreyEngine(), grey(100)[0])

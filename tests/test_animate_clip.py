@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import threading
 import tracemalloc
 from collections.abc import Callable
@@ -241,3 +244,24 @@ def test_memory_does_not_grow_with_length(source: Path, tmp_path: Path) -> None:
         tracemalloc.stop()
         assert probe(tmp_path / f"o{count}.mp4").frames == count
     assert peaks[1] - peaks[0] < 1.5e6, peaks
+
+
+def test_animation_needs_no_torch(source: Path, tmp_path: Path) -> None:
+    """Pictures, clips, keypoints and threads around an engine that needs none: as an export."""
+    write_clip(tmp_path / "d.mp4", greys(4))
+    script = (
+        "import sys; sys.modules['torch'] = None\n"
+        "from fomm_cli.animate.clip import Output, animate_clip\n"
+        "from tests.engines import GreyEngine\n"
+        "animate_clip(GreyEngine(), 'source.png', 'd.mp4', [Output('o.mp4', 'keypoints')])\n"
+    )
+    root = Path(__file__).parent.parent
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(root)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert probe(tmp_path / "o.mp4").frames == 4

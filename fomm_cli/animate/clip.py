@@ -34,7 +34,7 @@ Progress = Callable[[str, int, int | None], None]
 class Output(NamedTuple):
     """One file to write, and what its frames show: a layout of LAYOUTS."""
 
-    path: Path
+    path: str | Path
     layout: str = "result"
 
 
@@ -98,7 +98,8 @@ def animate_clip(
     Everything is rendered once, whatever the number of outputs. With the automatic anchor the clip's keypoints are
     detected in a first pass and kept (some hundred bytes a frame); the second renders from them.
     """
-    job = _Job(engine, Path(source), Path(driving), outputs, settings or Settings(), progress or (lambda *_: None))
+    files = [Output(Path(path), layout) for path, layout in outputs]
+    job = _Job(engine, Path(source), Path(driving), files, settings or Settings(), progress or (lambda *_: None))
     return job.run()
 
 
@@ -117,10 +118,10 @@ class _Job:
     def __init__(
         self, engine: Engine, source: Path, driving: Path, outputs: list[Output], settings: Settings, progress: Progress
     ) -> None:
-        for output in outputs:
-            if output.layout not in LAYOUTS:
-                raise FommError(f"There is no layout {output.layout!r}.", nearest(output.layout, LAYOUTS))
-            _check_distinct(output.path, source, driving)
+        for path, layout in outputs:
+            if layout not in LAYOUTS:
+                raise FommError(f"There is no layout {layout!r}.", nearest(layout, LAYOUTS))
+            _check_distinct(Path(path), source, driving)
         self.anchor_choice = parse_anchor(settings.anchor) if settings.mode == "relative" else "first"
         self.driving, self.outputs, self.settings, self.progress = driving, outputs, settings, progress
         self.warnings: list[str] = []
@@ -183,12 +184,12 @@ class _Job:
         if anchor is not None and anchor.distance > FAR:
             self.warnings.append(_far(anchor))
         return Report(
-            outputs=[output.path for output in self.outputs],
+            outputs=[Path(output.path) for output in self.outputs],
             frames=count,
             size=self.size,
             rate=self.info.rate,
             variable_rate=self.info.variable_rate,
-            has_audio=audio is not None and any(_has_sound(output.path) for output in self.outputs),
+            has_audio=audio is not None and any(_has_sound(Path(output.path)) for output in self.outputs),
             crop_source=self.box_source,
             crop_driving=self.box_driving,
             anchor=anchor.index if anchor else None,

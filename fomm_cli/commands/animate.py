@@ -129,35 +129,41 @@ def open_engine(weights: str | None, device: str, engine: str, precision: str, c
     if weights is None:
         console.print(
             "Using the bundled weights toon-128, which know cartoon faces. For people or animals: `fomm weights list`, "
-            "then --weights NAME."
+            "then --weights NAME.",
+            soft_wrap=True,
         )
     if weights is not None and (Path(weights) / "export.json").is_file():
         from fomm_cli.engine.onnx import OnnxEngine
 
-        runner: Engine = OnnxEngine(Path(weights))
+        if engine != "auto" or precision != "auto":
+            raise FommError(
+                f"{weights} is an export, which runs on onnxruntime in the precision it was written in.",
+                "Leave --engine and --precision away.",
+            )
+        runner: Engine = OnnxEngine(Path(weights), device)
     else:
         from fomm_cli.engine.choose import make_engine
         from fomm_cli.weights.load import load_model
 
         place = resolve(device)
         if said := warning(place):
-            console.print(f"[yellow]Warning:[/] {said}")
+            console.print(f"[yellow]Warning:[/] {said}", soft_wrap=True)
         model = load_model(weights, device) if weights is not None else load_model(device=device)
         runner = make_engine(model, engine, precision)
-    console.print(f"Engine: {runner.name}", markup=False)
+    console.print(f"Engine: {runner.name}", markup=False, soft_wrap=True)
     return runner
 
 
 def tell(report: Report, console: Any) -> None:
     """What a person wants to know after the run, on stderr."""
     for said in report.warnings:
-        console.print(f"[yellow]Warning:[/] {said}")
+        console.print(f"[yellow]Warning:[/] {said}", soft_wrap=True)
     pace = report.frames / max(report.seconds, 1e-9)
     parts = [f"{report.frames} frame{'s' if report.frames != 1 else ''} in {report.seconds:.1f} s ({pace:.1f} fps)"]
     if report.anchor is not None:
         parts.append(f"anchor: frame {report.anchor}, pose distance {report.distance:.2f}")
     parts.append("with sound" if report.has_audio else "no sound")
-    console.print(" · ".join(parts), markup=False)
+    console.print(" · ".join(parts), markup=False, soft_wrap=True)
 
 
 def document(report: Report, runner: Engine, mode: str) -> dict[str, Any]:
