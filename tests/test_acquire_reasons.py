@@ -131,6 +131,7 @@ def test_errors_that_say_what_they_are() -> None:
     assert classify(TransportError("odd words")).reason == Reason.NETWORK
     assert classify(OSError(errno.ENOSPC, "No space left on device")).reason == Reason.DISK
     assert classify(ConnectionResetError()).reason == Reason.NETWORK
+    assert classify(PermissionError(errno.EACCES, "Permission denied", "/out/x.part")).reason == Reason.DISK
     assert classify(ValueError("something else")).reason == Reason.UNKNOWN
 
 
@@ -178,6 +179,13 @@ def test_cookies(tmp_path: Path) -> None:
     (tmp_path / "bad.txt").write_text("hello")
     with pytest.raises(FommError, match="no cookies"):
         read_cookies(tmp_path / "bad.txt")
+
+
+def test_cookies_that_cannot_be_read_are_no_videos_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HOME", "XDG_CONFIG_HOME", "APPDATA", "LOCALAPPDATA"):
+        monkeypatch.setenv(name, str(tmp_path))
+    with pytest.raises(FommError, match="cookies of firefox"):
+        Downloader(tmp_path, Wishes(browser="firefox")).fetch("abcdefghijk")
 
 
 def test_browsers() -> None:

@@ -147,7 +147,16 @@ class Downloader:
 
     def _open(self, trusted: frozenset[str]) -> Any:
         if self._library is None:
-            self._library = _guarded(self._options(), trusted)
+            library = _guarded(self._options(), trusted)
+            try:
+                library.cookiejar  # noqa: B018 - read here, where it is told apart from the failures of a video
+            except Exception as error:  # one class for each way a browser can hide its cookies
+                source = self.wishes.browser or self.wishes.cookies
+                raise FommError(
+                    f"The cookies of {source} cannot be read: {tidy(str(error.__cause__ or error))}",
+                    "Close the browser, name its profile as in firefox:PROFILE, or export a cookies.txt for --cookies.",
+                ) from error
+            self._library = library
         return self._library
 
     def _options(self) -> dict[str, Any]:

@@ -101,8 +101,8 @@ def classify(error: BaseException) -> Failure:
         if isinstance(part, Failure):
             return part
         number = getattr(part, "errno", None)
-        if isinstance(part, OSError) and number in _NO_SPACE:
-            return Failure(Reason.DISK, message)
+        if isinstance(part, OSError) and (number in _NO_SPACE or (number and part.filename)):
+            return Failure(Reason.DISK, message)  # of a file: the network's errors name none
         status = getattr(part, "status", None)
         if isinstance(status, int) and status in _STATUS:
             return Failure(_STATUS[status], message, _retry_after(part))
@@ -112,7 +112,7 @@ def classify(error: BaseException) -> Failure:
         reason = of_text(said)
         if reason is not None:
             return Failure(reason, message)
-    if any(isinstance(part, OSError) or hasattr(part, "handler") for part in _chain(error)):
+    if any(isinstance(part, OSError) or hasattr(part, "handler") for part in _chain(error)):  # yt-dlp's RequestError
         return Failure(Reason.NETWORK, message)
     return Failure(Reason.UNKNOWN, message)
 
