@@ -90,7 +90,10 @@ def test_killed_again_and_again_a_run_gives_the_same_numbers(place: Path) -> Non
             killed(go_on, lambda: lines() > 0 and saving())
             caught_saving += saving()
         else:  # somewhere in the computation after a few more lines
-            killed(go_on, lambda start=start, began=began, wait=wait: lines() >= start + 2 and time.monotonic() > began + wait)
+            killed(
+                go_on,
+                lambda start=start, began=began, wait=wait: lines() >= start + 2 and time.monotonic() > began + wait,
+            )
     assert caught_saving > 0
     assert 0 < lines() < STEPS
     assert main(go_on) == 0

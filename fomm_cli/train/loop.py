@@ -188,10 +188,10 @@ def feed(
     dataset = PairDataset(split.train, config.data, seed=options.seed, repeats=config.train.num_repeats, memory=memory)
     sampler = PairSampler(len(dataset), config.train.batch_size, options.seed, world.rank, world.size)
     if memory and any(ref.kind in ("video", "strip") for ref in split.train):
-        dataset.preload(memory, threads=os.cpu_count() or 1)
+        dataset.preload(memory, threads=processors())
     workers = options.workers
     if workers is None:
-        workers = max(1, min(16, (os.cpu_count() or 2) // world.size) - 1)
+        workers = max(1, min(16, processors() // world.size) - 1)
     loader: DataLoader[Any] = DataLoader(
         dataset,
         batch_sampler=sampler,
@@ -203,6 +203,11 @@ def feed(
         worker_init_fn=_quiet_worker if workers else None,
     )
     return dataset, sampler, loader
+
+
+def processors() -> int:
+    """How many this process may use, which a container or a scheduler can make fewer than there are."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def dismiss(loader: DataLoader[Any]) -> None:

@@ -196,7 +196,7 @@ def environment() -> dict[str, Any]:
         "platform": platform.platform(),
         "threads": torch.get_num_threads(),
     }
-    if torch.cuda.is_available():
+    if torch.cuda.device_count():
         found["cuda"] = torch.version.cuda
         found["gpus"] = [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())]
     return found
