@@ -15,8 +15,8 @@ test: $(VENV)/.installed-dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS)
 
 lint: $(VENV)/.installed-dev
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
+	$(BIN)/ruff check fomm_cli tests
+	$(BIN)/ruff format --check fomm_cli tests
 	$(BIN)/mypy
 
 check: lint test
