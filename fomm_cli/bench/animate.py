@@ -1,0 +1,224 @@
+"""How fast frames are animated: the network's ways of running against the plain loop, then whole files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from fomm_cli.bench.machine import machine
+from fomm_cli.bench.network import clip
+from fomm_cli.bench.protocol import Gate, Row, Timing, gate, take_turns
+from fomm_cli.engine.base import Engine
+from fomm_cli.engine.choose import best_precision, make_engine
+from fomm_cli.engine.fused import DTYPES
+from fomm_cli.engine.network import FusedNetwork
+from fomm_cli.engine.plain import to_tensor
+from fomm_cli.model.network import FirstOrderModel
+
+PLAIN = "plain loop"
+Say = Callable[[str], None]
+
+
+@dataclass
+class AnimateBench:
+    """
+    network   name, size (H, W), millions of parameters, whether its weights are trained
+    gates     way of running -> its agreement with the plain model
+    model     model only, tensors on the device: way -> ms_median, ms_p95, ms_min, fps, ratio to the plain loop
+    host      uint8 on the host to uint8 on the host, by the engines
+    files     what `bench/files.py` measured; None where it was not asked to
+    """
+
+    machine: dict[str, Any]
+    network: dict[str, Any]
+    rounds: int
+    frames: int
+    gates: dict[str, dict[str, float]] = field(default_factory=dict)
+    model: dict[str, dict[str, float]] = field(default_factory=dict)
+    host: dict[str, dict[str, float]] = field(default_factory=dict)
+    files: dict[str, Any] | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return asdict(self)
+
+
+def bench_animate(
+    model: FirstOrderModel,
+    name: str,
+    trained: bool,
+    precision: str = "auto",
+    batch: int = 0,
+    rounds: int = 5,
+    frames: int = 12,
+    ladder: bool = False,
+    others: list[Engine] | None = None,
+    say: Say = lambda text: None,
+) -> AnimateBench:
+    """Measure a model in eval mode where its parameters are.
+
+    trained    whether its weights are; said in the result, it changes nothing
+    precision  of the quick rows besides fp32; auto is what `fomm animate` would choose
+    batch      frames at a time of the batched rows; 0 is the engine's own choice
+    rounds     turns of every row; frames  animated in a turn
+    ladder     also the steps between the plain loop and the quickest row
+    others     more engines for the host rows, such as an exported model
+    """
+    device = next(model.parameters()).device
+    quick = best_precision(device) if precision == "auto" else precision
+    size = batch or make_engine(model, precision=quick).batch
+    result = AnimateBench(machine(device), describe(model, name, trained), rounds, frames)
+    pictures = to_tensor(clip(model.size, size + 1), device)
+    say("checking that all ways agree")
+    with _exact():
+        rows, gates = _rows(model, pictures, quick, size, ladder)
+        result.gates = {way: _plain(each) for way, each in gates.items()}
+        timings = take_turns(rows, rounds, frames, device, progress=say)
+    result.model = _table(timings, PLAIN)
+    result.host = _hosts(model, quick, size, rounds, frames, others or [], say)
+    return result
+
+
+def agreement(model: FirstOrderModel, precision: str, source: Tensor, driving: Tensor) -> dict[str, Gate]:
+    """The gate on given pictures (1, 3, H, W) and (B, 3, H, W): the fused network in fp32 and in `precision`."""
+    with _exact():
+        truth = _Truth(model, source, driving)
+        ways = dict.fromkeys(["fp32", precision])
+        return {f"fused {each}": truth.gate(FusedNetwork(model, precision=DTYPES[each]), each) for each in ways}
+
+
+def describe(model: FirstOrderModel, name: str, trained: bool) -> dict[str, Any]:
+    """The network for the head of a report."""
+    count = sum(each.numel() for each in model.parameters())
+    return {"name": name, "size": list(model.size), "parameters_m": round(count / 1e6, 1), "trained": trained}
+
+
+class _Truth:
+    """What the plain model makes of some frames."""
+
+    def __init__(self, model: FirstOrderModel, source: Tensor, driving: Tensor) -> None:
+        self.model, self.source, self.driving = model, source, driving
+        with torch.inference_mode():
+            self.kp_source = model.detect(source)
+            self.kp_driving = model.detect(driving)
+            encoded = model.encode(source)
+            self.pictures = model.render(encoded, self.kp_source, self.kp_driving, deformed=False).prediction
+
+    def gate(self, network: FusedNetwork, precision: str) -> Gate:
+        kp = network.detect(self.driving)
+        made = network.render(network.encode(self.source), network.detect(self.source), kp).prediction
+        arrays = [each.float().cpu().numpy() for each in (self.pictures, made, self.kp_driving.value, kp.value)]
+        size = (self.source.shape[2], self.source.shape[3])
+        return gate(arrays[0], arrays[1], arrays[2], arrays[3], size).check(f"fused {precision}", precision)
+
+
+def _rows(
+    model: FirstOrderModel, pictures: Tensor, quick: str, batch: int, ladder: bool
+) -> tuple[list[Row], dict[str, Gate]]:
+    """The ways of running, slowest first, and how those that compute something else agree."""
+    source, driving = pictures[:1], pictures[1:]
+    one = driving[:1].contiguous()
+    truth = _Truth(model, source, driving)
+    kp_source = truth.kp_source
+
+    @torch.inference_mode()
+    def plain_loop() -> Any:
+        return model.render(model.encode(source), kp_source, model.detect(one))
+
+    encoded = _inference(model.encode, source)
+
+    @torch.inference_mode()
+    def source_once() -> Any:
+        return model.render(encoded, kp_source, model.detect(one), deformed=False)
+
+    rows = [Row(PLAIN, plain_loop), Row("source encoded once", source_once)]
+    gates: dict[str, Gate] = {}
+    last = _copy(model)
+    last_source, last_one = _last(source), _last(one)
+    last_encoded = _inference(last.encode, last_source)
+
+    @torch.inference_mode()
+    def channels_last() -> Any:
+        return last.render(last_encoded, kp_source, last.detect(last_one), deformed=False)
+
+    if ladder:
+        rows.append(Row("+ channels_last", channels_last))
+
+    def add(way: str, precision: str, frames: int, network: FusedNetwork) -> None:
+        gates[way] = truth.gate(network, precision)
+        own, kp = network.encode(source), network.detect(source)
+        images = driving[:frames].contiguous()
+        rows.append(Row(way, lambda: network.render(own, kp, network.detect(images)), frames))
+
+    if ladder:
+        folded = FusedNetwork(model, packed=False)
+        add("+ norms folded, doublings in kernels, rows gathered", "fp32", 1, folded)
+        if FusedNetwork(model).packed:
+            add("+ weights packed, ReLU and sums in the convolutions", "fp32", 1, FusedNetwork(model, winograd=False))
+    for precision in dict.fromkeys(["fp32", quick]):
+        network = FusedNetwork(model, precision=DTYPES[precision])
+        add(f"fused {precision}, batch 1", precision, 1, network)
+        if batch > 1:
+            add(f"fused {precision}, batch {batch}", precision, batch, network)
+    return rows, gates
+
+
+def _hosts(
+    model: FirstOrderModel, quick: str, batch: int, rounds: int, frames: int, others: list[Engine], say: Say
+) -> dict[str, dict[str, float]]:
+    """The engines from uint8 arrays to uint8 arrays: conversions and transfers included."""
+    device = next(model.parameters()).device
+    engines = [
+        make_engine(model, "plain"),
+        *(make_engine(model, "fused", each) for each in dict.fromkeys(["fp32", quick])),
+    ]
+    pictures = clip(model.size, batch + 1)
+    rows = []
+    for engine in [*engines, *others]:
+        encoded, source = engine.encode(pictures[0]), engine.detect(pictures[:1])
+
+        def run(engine: Engine = engine, encoded: Any = encoded, source: Any = source) -> Any:
+            return engine.render(encoded, source, engine.detect(pictures[1:]))
+
+        rows.append(Row(engine.name.partition(" on ")[0], run, batch))
+    return _table(take_turns(rows, rounds, frames, device, progress=say), rows[0].name)
+
+
+def _table(timings: dict[str, Timing], baseline: str) -> dict[str, dict[str, float]]:
+    return {way: timing.as_dict(timings[baseline]) for way, timing in timings.items()}
+
+
+def _plain(each: Gate) -> dict[str, float]:
+    return {key: round(float(value), 5) for key, value in each._asdict().items()}
+
+
+def _copy(model: FirstOrderModel) -> FirstOrderModel:
+    """The same model with its weights in channels_last."""
+    copy = FirstOrderModel(model.config, model.size).to(next(model.parameters()).device)
+    copy.load_state_dict(model.state_dict())
+    return copy.eval().to(memory_format=torch.channels_last)
+
+
+def _last(x: Tensor) -> Tensor:
+    return x.contiguous(memory_format=torch.channels_last)
+
+
+def _inference(function: Callable[[Tensor], Any], x: Tensor) -> Any:
+    with torch.inference_mode():
+        return function(x)
+
+
+@contextmanager
+def _exact() -> Iterator[None]:
+    """Without TF32, which would make "fp32" on a GPU something else."""
+    before = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = before
