@@ -195,7 +195,8 @@ def test_upstream_files_train_and_name_what_they_ignore(place: Path, capsys: pyt
     upstream.write_text(
         "dataset_params:\n  frame_shape: [16, 16, 3]\n  id_sampling: false\n"
         "model_params:\n  common_params: {num_kp: 3, num_channels: 3, estimate_jacobian: true}\n"
-        "  kp_detector_params: {temperature: 0.1, block_expansion: 4, max_features: 8, num_blocks: 2}\n"
+        "  kp_detector_params: {temperature: 0.1, block_expansion: 4, max_features: 8, scale_factor: 1,\n"
+        "                       num_blocks: 2}\n"
         "  generator_params:\n    block_expansion: 4\n    max_features: 8\n    num_down_blocks: 1\n"
         "    num_bottleneck_blocks: 1\n    estimate_occlusion_map: true\n"
         "    dense_motion_params: {block_expansion: 4, max_features: 8, num_blocks: 2, scale_factor: 0.5}\n"
