@@ -220,7 +220,7 @@ def test_bad_input(clips: Path, tiny: Path, tmp_path: Path, capsys: pytest.Captu
     assert "Nothing to evaluate" in run(capsys, *base, clips, code=1)
     assert "'copi'" in run(capsys, *base, clips, "--baseline", "copi", code=1)
     assert "does not exist" in run(capsys, *base, clips, "-w", tmp_path / "none.safetensors", code=1)
-    assert "no metric 'fid'" in run(capsys, *base, clips, *copy, "--metrics", "fid", code=1)
+    assert "no metric 'fvd'" in run(capsys, *base, clips, *copy, "--metrics", "fvd", code=1)
     assert "NAME=FILE" in run(capsys, *base, clips, *copy, "--metrics", "akd", "--network", "x", code=1)
     assert "no rows for" in run(capsys, *base, clips, *copy, "--paper", "mgif", code=1)
     assert "does not exist" in run(capsys, *base, clips, *copy, "--metrics", "lpips", "--lpips-weights", "x", code=1)
@@ -405,6 +405,42 @@ def test_eval_animation_of_real_pairs(
     assert (tmp_path / "r" / "report.html").read_text().count("<figure>") == 2
     assert "'both'" in run(capsys, "eval", "animation", "--mode", "both", code=1)
     assert "no metric 'l1'" in run(capsys, "eval", "animation", "--data", clips, "--metrics", "l1", code=1)
+
+
+def test_fid_with_an_injected_network(
+    clips: Path, tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from fomm_cli.evaluate.frechet import Inception
+
+    def network(batch: torch.Tensor) -> torch.Tensor:
+        assert batch.dtype == torch.uint8
+        return batch.float().mean((2, 3))
+
+    monkeypatch.setattr(
+        "fomm_cli.evaluate.frechet.load", lambda path, device, say: Inception(network, torch.device("cpu"))
+    )
+    base = ["eval", "reconstruction", "--data", clips, "--baseline", "copy", "-w", tiny, "--metrics", "l1,fid"]
+    assert "--out" in run(capsys, *base, code=1)
+    found = run(capsys, *base, "--out", tmp_path / "r", "--json")
+    values = [found["results"][name]["fid"]["value"] for name in ("copy", "tiny")]
+    assert 0 < values[0] < values[1]
+    assert found["results"]["copy"]["fid"]["count"] == 12
+    assert any("biased" in note for note in found["notes"])
+    kept = sorted((tmp_path / "r" / "clips").glob("*/*.npz"))
+    kept[0].unlink()
+    assert run(capsys, *base, "--out", tmp_path / "r", "--json") == found, "a clip without its features is done again"
+    pairs = ["eval", "animation", "--data", clips, "--metrics", "fid", "--count", "2", "--mode", "absolute"]
+    crossed = run(capsys, *pairs, "--out", tmp_path / "p", "--json")
+    assert crossed["results"]["copy, absolute"]["fid"]["value"] > 0
+
+
+def test_parts_of_a_set(clips: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    base = ["eval", "reconstruction", "--baseline", "copy", "--metrics", "l1", "--json", "--data"]
+    assert run(capsys, *base, clips, "--part", "all")["clips"] == 4
+    (tmp_path / "lone").mkdir()
+    (tmp_path / "lone" / "test").symlink_to(clips / "test")
+    assert run(capsys, *base, tmp_path / "lone")["clips"] == 3
+    assert "no part 'tset'" in run(capsys, *base, clips, "--part", "tset", code=1)
 
 
 # --- one clip

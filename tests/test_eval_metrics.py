@@ -199,3 +199,33 @@ def test_metrics_by_name() -> None:
         chosen("psnrr")
     with pytest.raises(FommError, match="No metric"):
         chosen(" , ")
+
+
+def test_fid_of_known_gaussians() -> None:
+    from fomm_cli.evaluate.frechet import Cloud
+
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(0, 1, (20000, 4)), rng.normal(0, 1, (20000, 4)) * [1, 2, 3, 1] + [0, 0, 0, 5]
+    ours, theirs = Cloud(), Cloud()
+    for chunk in np.split(a, 4):
+        ours.add(chunk)
+    theirs.add(b)
+    # |m - m'|^2 + sum (s - s')^2 for Gaussians without correlation.
+    assert ours.distance(theirs) == pytest.approx(25 + 1 + 4, rel=0.03)
+    assert ours.distance(ours) == pytest.approx(0, abs=1e-9)
+    assert Cloud().distance(ours) is None
+
+
+def test_fid_agrees_with_torchmetrics_formula() -> None:
+    from fomm_cli.evaluate.frechet import Cloud
+
+    rng = np.random.default_rng(1)
+    mix = rng.normal(0, 1, (6, 6))
+    a, b = rng.normal(0, 1, (300, 6)) @ mix, rng.normal(0.3, 1.5, (200, 6))
+    ours, theirs = Cloud(), Cloud()
+    ours.add(a)
+    theirs.add(b)
+    product = torch.from_numpy(np.cov(a.T) @ np.cov(b.T))
+    root = torch.linalg.eigvals(product).sqrt().real.sum()
+    expected = ((a.mean(0) - b.mean(0)) ** 2).sum() + np.trace(np.cov(a.T)) + np.trace(np.cov(b.T)) - 2 * float(root)
+    assert ours.distance(theirs) == pytest.approx(expected, rel=1e-6)

@@ -11,6 +11,7 @@ from fomm_cli.commands import eval_reconstruction as shared
 
 if TYPE_CHECKING:
     from fomm_cli.evaluate.setup import Request
+    from fomm_cli.evaluate.testset import ClipSet
 
 _MODES = ("relative", "absolute")
 
@@ -21,7 +22,7 @@ def animation(
     baseline: list[str] = typer.Option(["copy"], "--baseline", metavar="NAME", help="A floor in the table."),
     mode: str = typer.Option("relative,absolute", "--mode", metavar="LIST", help="relative, absolute, or both."),
     metrics: str | None = typer.Option(
-        None, "--metrics", metavar="LIST", help="toon: l1,psnr,ssim,lpips. Real clips: pose,mkr,identity."
+        None, "--metrics", metavar="LIST", help="toon: l1,psnr,ssim,lpips. Real clips: pose,mkr,identity,fid."
     ),
     identities: int = typer.Option(200, "--identities", metavar="N", min=1, help="toon: how many held-out people."),
     frames: int = typer.Option(8, "--frames", metavar="N", min=1, help="toon: driving frames, 1/3 second apart."),
@@ -31,6 +32,8 @@ def animation(
     detectors: str = shared.DETECTORS,
     network: list[str] = shared.NETWORK,
     lpips_weights: Path | None = shared.LPIPS,
+    fid_weights: Path | None = shared.FID,
+    part: str = shared.PART,
     size: int | None = shared.SIZE,
     batch: int = shared.BATCH,
     seed: int = shared.SEED,
@@ -45,7 +48,7 @@ def animation(
     whether the pose is followed and the identity kept.
     """
     from fomm_cli.errors import FommError, nearest
-    from fomm_cli.evaluate import setup
+    from fomm_cli.evaluate import setup, testset
     from fomm_cli.train.memory import keep_freed_memory
     from fomm_cli.weights.catalogue import DEFAULT
 
@@ -62,6 +65,8 @@ def animation(
         detectors=detectors,
         networks=setup.networks(network),
         lpips=lpips_weights,
+        inception=fid_weights,
+        keeps=out is not None,
         size=size,
         batch=batch,
         device=device,
@@ -70,14 +75,15 @@ def animation(
         asked = {"identities": identities, "frames": frames}
         _toon(request, modes, asked, seed, adapt_scale, out, force, as_json)
     else:
-        _real(request, modes, Path(data), pairs, count, seed, adapt_scale, out, force, as_json)
+        found = testset.find(Path(data), seed, part)
+        _real(request, modes, found, Path(data), pairs, count, seed, adapt_scale, out, force, as_json)
 
 
 def _metrics(text: str | None, on_toon: bool) -> tuple[str, ...]:
     from fomm_cli.evaluate.measures import PICTURE_METRICS, chosen
 
-    known = PICTURE_METRICS if on_toon else ("pose", "mkr", "identity")
-    return chosen(text or ("l1,psnr,ssim" if on_toon else ",".join(known)), known)
+    known = PICTURE_METRICS if on_toon else ("pose", "mkr", "identity", "fid")
+    return chosen(text or ("l1,psnr,ssim" if on_toon else "pose,mkr,identity"), known)
 
 
 def _toon(
@@ -136,6 +142,7 @@ def _toon(
 def _real(
     request: Request,
     modes: list[Any],
+    found: ClipSet,
     data: Path,
     listed: Path | None,
     count: int,
@@ -148,34 +155,37 @@ def _real(
     import hashlib
 
     from fomm_cli.commands.eval_output import finish, progress
-    from fomm_cli.data.split import find_split
     from fomm_cli.evaluate import pairs, records, report, runner, setup, sheets
     from fomm_cli.evaluate.animation import columns, of_pair
     from fomm_cli.evaluate.ranks import join
 
-    split = find_split(data, seed)
-    chosen = pairs.read(listed, [*split.train, *split.test]) if listed else pairs.draw(split.test, count, seed)
-    needed = {"pose": "akd", "mkr": "mkr", "identity": "aed"}
+    chosen = pairs.read(listed, [*found.clips, *found.others]) if listed else pairs.draw(found.clips, count, seed)
+    needed = {"pose": "akd", "mkr": "mkr", "identity": "aed", "fid": "fid"}
     with join() as ranks, progress(len(chosen), ranks) as bar:
         parts = setup.prepare(request, ranks, bar.say, tuple(needed[metric] for metric in request.metrics))
         table = columns(parts.methods, modes)
-        about = {**parts.about, "data": str(data), "split": split.layout, "modes": modes, "adapt_scale": adapt_scale}
+        about = {**parts.about, "data": str(data), "split": found.layout, "modes": modes, "adapt_scale": adapt_scale}
         about |= {"pairs": str(listed) if listed else f"{len(chosen)} random ones of the test clips"}
         question = {"task": "animation", **about, "clips": [pair.name for pair in chosen], "seed": seed}
-        store = runner.report_folder(out, question, force, ranks)
+        store = runner.report_folder(out, question, force, ranks, parts.inception is not None)
 
         def digest(pair: pairs.Pair) -> str:
             both = records.digest(pair.source.path) + records.digest(pair.driving.path)
             return hashlib.sha256(both.encode()).hexdigest()
 
-        def one(pair: pairs.Pair, found: str) -> Any:
-            return of_pair(pair, found, table, parts.observers, parts.size, parts.batch, parts.device, adapt_scale)
+        def one(pair: pairs.Pair, hashed: str) -> Any:
+            shelf, p = parts.shelf(), parts
+            record = of_pair(pair, hashed, table, p.observers, p.size, p.batch, p.device, adapt_scale, shelf)
+            if shelf is not None and store is not None:
+                store.keep(pair.name, shelf.arrays())
+            return record
 
         done = runner.run(chosen, digest, one, ranks, store, bar.step)
         if not ranks.first:
             return
         names = [name for name, _, _ in table]
         result = report.document("animation", done, names, parts.metrics, seed, about)
+        runner.complete(result, done, store, names, parts.inception is not None)
         figures = []
         if out is not None:
             by_name = {pair.name: pair for pair in chosen}

@@ -38,7 +38,7 @@ def progress(clips: int, ranks: Ranks) -> Iterator[Bar]:
 
     console = Console(stderr=True, quiet=not ranks.first)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as bar:
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         share = len(range(ranks.rank, clips, ranks.size))
         yield Bar(console, bar, bar.add_task("starting", total=share))
 
@@ -83,8 +83,8 @@ def table(result: dict[str, Any]) -> None:
         for found in results.values():
             entry = found[metric]
             lines = [f"{number(entry['value'], metric)} [dim]{_plain(interval(entry, metric))}[/dim]"]
-            if metric == "l1":
-                each = entry["per_video"]
+            each = entry.get("per_video", entry)
+            if metric == "l1" and number(each["value"], metric) != number(entry["value"], metric):
                 lines.append(f"[dim]per video[/dim] {number(each['value'], metric)}")
             if "over_copy" in entry:
                 lines.append(f"[dim]of copying[/dim] {number(entry['over_copy']['value'], metric)}")

@@ -11,6 +11,8 @@ BASELINE = typer.Option([], "--baseline", metavar="NAME", help="A floor in the s
 DETECTORS = typer.Option("face", "--detectors", metavar="NAME", help="For AKD, MKR, AED: see `fomm eval detectors`.")
 NETWORK = typer.Option([], "--network", metavar="NAME=FILE", help="A detector's network by path. Repeatable.")
 LPIPS = typer.Option(None, "--lpips-weights", metavar="FILE", help="torchvision's AlexNet, for LPIPS; else downloaded.")
+FID = typer.Option(None, "--fid-weights", metavar="FILE", help="torch-fidelity's Inception, for FID; else downloaded.")
+PART = typer.Option("test", "--part", metavar="test|all", help="Which clips of the set.")
 SIZE = typer.Option(None, "--size", metavar="PX", min=16, help="Side of the frames; the weights' own by default.")
 BATCH = typer.Option(8, "--batch", metavar="N", min=1, help="Frames at once.")
 SEED = typer.Option(0, "--seed", min=0, help="Of the split, random pairs and the bootstrap.")
@@ -26,10 +28,14 @@ def reconstruction(
     data: Path = typer.Option(..., "--data", metavar="DIR", help="The data set: clips, or folders train/ and test/."),
     weights: list[str] = WEIGHTS,
     baseline: list[str] = BASELINE,
-    metrics: str = typer.Option("l1,psnr,ssim", "--metrics", metavar="LIST", help="Of l1,psnr,ssim,lpips,akd,mkr,aed."),
+    metrics: str = typer.Option(
+        "l1,psnr,ssim", "--metrics", metavar="LIST", help="Of l1,psnr,ssim,lpips,akd,mkr,aed,fid."
+    ),
     detectors: str = DETECTORS,
     network: list[str] = NETWORK,
     lpips_weights: Path | None = LPIPS,
+    fid_weights: Path | None = FID,
+    part: str = PART,
     paper: str = typer.Option(
         "auto", "--paper", metavar="SET", help="Show the paper's rows for vox, taichi, nemo or bair; auto, none."
     ),
@@ -49,9 +55,7 @@ def reconstruction(
     """
     from fomm_cli.commands.eval_output import finish, progress
     from fomm_cli.data.clips import ClipRef
-    from fomm_cli.data.split import find_split
-    from fomm_cli.errors import FommError
-    from fomm_cli.evaluate import measures, records, report, runner, setup, sheets
+    from fomm_cli.evaluate import measures, records, report, runner, setup, sheets, testset
     from fomm_cli.evaluate.paper import which
     from fomm_cli.evaluate.ranks import join
     from fomm_cli.evaluate.reconstruction import measure
@@ -59,10 +63,8 @@ def reconstruction(
 
     keep_freed_memory()
     rows = which(paper, data)
-    split = find_split(data, seed)
-    refs = split.test[:limit] if limit else split.test
-    if not refs:
-        raise FommError(f"{data} has no test clips.", "A set of one clip only trains: add a test/ folder.")
+    found = testset.find(data, seed, part)
+    refs = found.clips[:limit] if limit else found.clips
     request = setup.Request(
         weights=tuple(weights),
         baselines=tuple(baseline),
@@ -70,31 +72,37 @@ def reconstruction(
         detectors=detectors,
         networks=setup.networks(network),
         lpips=lpips_weights,
+        inception=fid_weights,
+        keeps=out is not None,
         size=size,
         batch=batch,
         device=device,
     )
     with join() as ranks, progress(len(refs), ranks) as bar:
         parts = setup.prepare(request, ranks, bar.say)
-        about = {"data": str(data), "split": split.layout, **parts.about}
+        about = {"data": str(data), "split": found.layout, **parts.about}
         question = {"task": "reconstruction", **about, "clips": [ref.name for ref in refs], "seed": seed}
-        store = runner.report_folder(out, question, force, ranks)
+        store = runner.report_folder(out, question, force, ranks, parts.inception is not None)
 
         def one(ref: ClipRef, digest: str) -> records.Record:
-            return measure(
-                ref, digest, parts.methods, parts.measures, parts.observers, parts.size, parts.batch, parts.device
-            )
+            shelf = parts.shelf()
+            p = parts
+            record = measure(ref, digest, p.methods, p.measures, p.observers, p.size, p.batch, p.device, shelf)
+            if shelf is not None and store is not None:
+                store.keep(ref.name, shelf.arrays())
+            return record
 
-        found = runner.run(refs, lambda ref: records.digest(ref.path), one, ranks, store, bar.step)
+        done = runner.run(refs, lambda ref: records.digest(ref.path), one, ranks, store, bar.step)
         if not ranks.first:
             return
-        result = report.document("reconstruction", found, parts.names, parts.metrics, seed, about, rows)
+        result = report.document("reconstruction", done, parts.names, parts.metrics, seed, about, rows)
+        runner.complete(result, done, store, parts.names, parts.inception is not None)
         figures = []
         if out is not None:
             by_name = {ref.name: ref for ref in refs}
             shown = parts.names[-1]
-            by = report.ranking(found, shown, parts.metrics)
-            for place, name, value in sheets.picked(report.per_clip(found, shown, by)):
+            by = report.ranking(done, shown, parts.metrics)
+            for place, name, value in sheets.picked(report.per_clip(done, shown, by)):
                 caption = f"{place} clip of {shown}: {name}, {report.title(by)} {value:.4f}"
                 ref = by_name[name]
                 figures.append(sheets.reconstruction_sheet(ref, parts.methods, parts.size, parts.device, caption))

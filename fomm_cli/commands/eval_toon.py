@@ -27,16 +27,21 @@ def toon(
 
     from fomm_cli import device as devices
     from fomm_cli.evaluate.methods import methods
+    from fomm_cli.evaluate.report import versions
+    from fomm_cli.evaluate.setup import described
     from fomm_cli.evaluate.toon import TARGETS, check, summary
     from fomm_cli.train.memory import keep_freed_memory
     from fomm_cli.weights.catalogue import DEFAULT
 
     keep_freed_memory()
+    console = Console(stderr=True)
     found = {}
     place = devices.resolve(device)
     sides = {}
-    for method in methods(weights or [DEFAULT], [], device):
-        with Progress(console=Console(stderr=True), transient=True) as bar:
+    names = weights or [DEFAULT]
+    checked = methods(names, [], device)
+    for method in checked:
+        with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
             task = bar.add_task(method.name, total=identities)
             side = size or (min(method.size) if method.size else 128)
 
@@ -48,6 +53,7 @@ def toon(
         sides[method.name] = side
     if as_json:
         about = {"identities": identities, "frames": frames, "seed": seed, "adapt_scale": adapt_scale, "size": sides}
+        about |= {"methods": described(checked, names), "versions": versions(), "device": place.type}
         typer.echo(json.dumps({**about, "targets": TARGETS, "weights": found}, indent=2))
         return
     _print(found)

@@ -50,7 +50,8 @@ def reconstruct(
     keep_freed_memory()
     (method,) = methods([weights or BUNDLED], [], device)
     assert method.size is not None
-    with Progress(console=Console(stderr=True), transient=True) as bar:
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("rebuilding", total=None)
         done = run(
             video,

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from fomm_cli import files
 from fomm_cli.errors import FommError
-from fomm_cli.files import Progress
 
 _RAW = "https://raw.githubusercontent.com"
 
@@ -38,15 +38,17 @@ class Network:
         """Where a fetched copy is, or will be."""
         return files.cache_dir() / "detectors" / self.file
 
-    def find(self, path: str | Path | None = None, progress: Progress | None = None) -> Path:
-        """A given file as it is; else the cached one; else a download, of the expected digest."""
+    def find(self, path: str | Path | None = None, say: Callable[[str], None] | None = None) -> Path:
+        """A given file as it is; else the cached one; else a download, of the expected digest, announced by `say`."""
         if path is not None:
             files.check_payload(path, f"the {self.name} network")
             return Path(path)
+        if say is not None and not self.cached.is_file():
+            say(f"Fetching the {self.name} network ({self.licence}) from {self.source}")
         error = FommError(f"The {self.name} network has no known address.")
         for url in self.urls:
             try:
-                return files.fetch(url, self.cached, sha256=self.sha256, progress=progress)
+                return files.fetch(url, self.cached, sha256=self.sha256)
             except FommError as failed:
                 error = failed
         raise FommError(

@@ -13,7 +13,6 @@ from fomm_cli.detectors.catalogue import NETWORKS
 from fomm_cli.detectors.geometry import Edges
 from fomm_cli.detectors.points import EmbeddingDetector, PointDetector
 from fomm_cli.errors import FommError, nearest
-from fomm_cli.files import Progress
 
 
 class Chosen(NamedTuple):
@@ -44,12 +43,17 @@ class Suite:
 
 
 def build(
-    name: str, want: tuple[str, ...], paths: dict[str, Path], device: str = "cpu", progress: Progress | None = None
+    name: str,
+    want: tuple[str, ...],
+    paths: dict[str, Path],
+    device: str = "cpu",
+    say: Callable[[str], None] | None = None,
 ) -> Chosen:
     """The detectors of a suite, their networks fetched where no path is given.
 
     want   which of `akd`, `mkr` and `aed` are asked for; a network that only serves others is not fetched
     paths  network -> file
+    say    told what is about to be downloaded
     """
     if name not in SUITES:
         raise FommError(f"There are no detectors called {name!r}.", nearest(name, list(SUITES)))
@@ -68,7 +72,7 @@ def build(
     if not available(suite):
         raise FommError(f"{suite.package}, which the detectors {name!r} need, is not installed.", suite.install)
     needed = [key for key in suite.networks if key != "face-identity" or "aed" in want]
-    files = {key: NETWORKS[key].find(paths.get(key), progress) for key in needed}
+    files = {key: NETWORKS[key].find(paths.get(key), say) for key in needed}
     chosen = suite.build(files, device)
     return Chosen(chosen.points if {"akd", "mkr"} & set(want) else None, chosen.embedding if "aed" in want else None)
 

@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from fomm_cli.data.clips import Clip
 from fomm_cli.data.fit import fit
 from fomm_cli.errors import FommError
+from fomm_cli.evaluate.frechet import TRUTH, Shelf
 from fomm_cli.evaluate.measures import Measures
 from fomm_cli.evaluate.methods import Method, Mode
-from fomm_cli.evaluate.observers import PUBLISHED_SIDE, Observers, compare_embeddings, compare_points
+from fomm_cli.evaluate.observers import PUBLISHED_SIDE, Observers, Sight, compare_embeddings, compare_points
 from fomm_cli.evaluate.pairs import Pair
 from fomm_cli.evaluate.reading import batches, opened, to_float, to_pixels
 from fomm_cli.evaluate.records import Record, Tally
@@ -69,6 +70,7 @@ def of_pair(
     batch: int,
     device: torch.device,
     adapt_scale: bool,
+    shelf: Shelf | None = None,
 ) -> Record:
     """All columns on two real clips, with nothing but detectors to judge by.
 
@@ -86,7 +88,7 @@ def of_pair(
         first = _one(source_clip, 0, wanted)
         initial = to_float(_one(driving_clip, pair.frame, wanted), device)
         source = to_float(first, device)
-        seen = observers.look(first)[0]
+        seen = observers.look(first)[0] if observers else Sight(None, None)
         performances = [method.start(source, initial, mode, adapt_scale) for _, method, mode in table]
         record.tallies = {name: Tally() for name, _, _ in table}
         paths: dict[str, list[np.ndarray | None]] = {name: [] for name, _, _ in table}
@@ -94,10 +96,15 @@ def of_pair(
         scale = (PUBLISHED_SIDE / wanted[1], PUBLISHED_SIDE / wanted[0])
         for pixels, driving in batches(driving_clip, wanted, batch, device):
             truth = observers.look(pixels)
+            if shelf is not None:
+                shelf.add(TRUTH, pixels)
             driven += [sight.points for sight in truth]
             for (name, _, _), perform in zip(table, performances, strict=True):
                 tally = record.tallies[name]
-                for true, made in zip(truth, observers.look(to_pixels(perform(driving).prediction)), strict=True):
+                result = to_pixels(perform(driving).prediction)
+                if shelf is not None:
+                    shelf.add(name, result)
+                for true, made in zip(truth, observers.look(result), strict=True):
                     paths[name].append(made.points)
                     if observers.points is not None:
                         follow = Tally()  # the distance that comes with it would be one of shapes, too

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -38,14 +39,16 @@ class Lpips:
         return self.network(prediction * 2 - 1, truth * 2 - 1).reshape(-1)
 
 
-def backbone(path: Path | None = None, progress: files.Progress | None = None) -> Path:
+def backbone(path: Path | None = None, say: Callable[[str], None] | None = None) -> Path:
     """torchvision's AlexNet: a given file, the cached one, or a download, checked against its published digest."""
     if path is not None:
         files.check_payload(path, "the AlexNet weights")
         return path
     target = files.cache_dir() / "detectors" / ALEXNET_URL.rpartition("/")[2]
+    if say is not None and not target.is_file():
+        say(f"Fetching AlexNet's weights (233 MiB) from {ALEXNET_URL}")
     try:
-        files.fetch(ALEXNET_URL, target, progress=progress)
+        files.fetch(ALEXNET_URL, target)
     except FommError as error:
         raise FommError(
             f"LPIPS needs AlexNet's weights, and they could not be fetched: {error.what}",
@@ -57,7 +60,7 @@ def backbone(path: Path | None = None, progress: files.Progress | None = None) -
     return target
 
 
-def load(path: Path | None, device: torch.device, progress: files.Progress | None = None) -> Lpips:
+def load(path: Path | None, device: torch.device, say: Callable[[str], None] | None = None) -> Lpips:
     """LPIPS with AlexNet's weights from a file, the cache or their home.
 
     The five small layers that weigh the features come with torchmetrics.
@@ -67,7 +70,7 @@ def load(path: Path | None, device: torch.device, progress: files.Progress | Non
     except ImportError:
         raise missing("torchmetrics, which computes LPIPS,", "eval") from None
     network: Any = _LPIPS(pretrained=True, net="alex", pnet_rand=True, use_dropout=True)
-    found = backbone(path, progress)
+    found = backbone(path, say)
     stored = _read(found)
     slices = {f"{index}": f"net.slice{number}.{index}" for number, index in ((1, 0), (2, 3), (3, 6), (4, 8), (5, 10))}
     state = network.state_dict()

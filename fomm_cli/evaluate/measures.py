@@ -13,13 +13,14 @@ from fomm_cli.evaluate.records import Tally
 
 PICTURE_METRICS = ("l1", "psnr", "ssim", "lpips")
 DETECTOR_METRICS = ("akd", "mkr", "aed")
+SET_METRICS = ("fid",)
 DEFAULT = ("l1", "psnr", "ssim")
 
 PictureMetric = Callable[[Tensor, Tensor], Tensor]
 """(B, 3, H, W) and (B, 3, H, W) in [0, 1] to (B,)."""
 
 
-def chosen(text: str, known: Sequence[str] = (*PICTURE_METRICS, *DETECTOR_METRICS)) -> tuple[str, ...]:
+def chosen(text: str, known: Sequence[str] = (*PICTURE_METRICS, *DETECTOR_METRICS, *SET_METRICS)) -> tuple[str, ...]:
     """The metrics of a comma-separated list, each once, in the order of the report.
 
     known  those that the evaluation has, in that order

@@ -56,6 +56,8 @@ class Observers:
 
     def compare(self, tally: Tally, truth: list[Sight], result: list[Sight], size: tuple[int, int]) -> None:
         """Add frames of the truth and of a result, both of `size` (H, W), to a tally."""
+        if not self:
+            return
         scale = (PUBLISHED_SIDE / size[1], PUBLISHED_SIDE / size[0])
         for true, made in zip(truth, result, strict=True):
             if self.points is not None:

@@ -90,7 +90,7 @@ def _table(report: dict[str, Any], metrics: list[str]) -> str:
         for metric in metrics:
             entry = found[metric]
             text = f"{number(entry['value'], metric)}<br><small>{interval(entry, metric)}</small>"
-            if "per_video" in entry:
+            if "per_video" in entry and entry["per_video"]["value"] != entry["value"]:
                 text += f"<br><small>per video {number(entry['per_video']['value'], metric)}</small>"
             if "over_copy" in entry:
                 text += f"<br><small>of copying {number(entry['over_copy']['value'], metric)}</small>"
@@ -106,7 +106,7 @@ def _table(report: dict[str, Any], metrics: list[str]) -> str:
 
 
 def _provenance(report: dict[str, Any]) -> str:
-    keys = ("methods", "detectors", "lpips", "data_sha256", "seed", "batch", "device", "versions")
+    keys = ("methods", "detectors", "lpips", "inception", "data_sha256", "seed", "batch", "device", "versions")
     kept = {key: report[key] for key in keys if report.get(key) is not None}
     return f"<h2>Made with</h2><pre>{html.escape(json.dumps(kept, indent=2))}</pre>"
 

@@ -40,6 +40,8 @@ def batches(
 
 def to_float(frames: np.ndarray, device: torch.device) -> Tensor:
     """uint8 (n, H, W, 3) to float32 (n, 3, H, W) in [0, 1]."""
+    if not frames.flags.writeable:  # torch warns of memory it could not write to
+        frames = frames.copy()
     return torch.from_numpy(frames).to(device).permute(0, 3, 1, 2).float().div_(255).contiguous()
 
 

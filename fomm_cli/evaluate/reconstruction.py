@@ -8,6 +8,7 @@ from __future__ import annotations
 import torch
 
 from fomm_cli.data.clips import ClipRef
+from fomm_cli.evaluate.frechet import TRUTH, Shelf
 from fomm_cli.evaluate.measures import Measures
 from fomm_cli.evaluate.methods import Method
 from fomm_cli.evaluate.observers import Observers
@@ -24,10 +25,12 @@ def measure(
     size: tuple[int, int] | None,
     batch: int,
     device: torch.device,
+    shelf: Shelf | None = None,
 ) -> Record:
     """All methods on one clip. Raises FommError where the clip cannot be read.
 
-    size  (H, W) of the evaluation; None takes the clip's own
+    size   (H, W) of the evaluation; None takes the clip's own
+    shelf  takes the features of all frames, where FID is asked for
     """
     clip = opened(ref)
     try:
@@ -39,12 +42,17 @@ def measure(
                 source = driving[:1].clone()
                 performances = [method.start(source, source, "reconstruction") for method in methods]
             seen = observers.look(pixels)
+            if shelf is not None:
+                shelf.add(TRUTH, pixels)
             for method, perform in zip(methods, performances, strict=True):
                 tally = record.tallies[method.name]
                 prediction = perform(driving).prediction
                 measures.add(tally, prediction, driving)
-                if observers:
-                    observers.compare(tally, seen, observers.look(to_pixels(prediction)), pixels.shape[1:3])
+                if observers or shelf is not None:
+                    made = to_pixels(prediction)
+                    observers.compare(tally, seen, observers.look(made), (pixels.shape[1], pixels.shape[2]))
+                    if shelf is not None:
+                        shelf.add(method.name, made)
             record.frames += len(pixels)
         return record
     finally:

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from fomm_cli import files
 from fomm_cli.errors import FommError
 
@@ -93,6 +95,7 @@ class Store:
     def __init__(self, folder: Path, question: dict[str, Any], force: bool = False, writes: bool = True) -> None:
         """writes: this process prepares the folder; the others of a torchrun only use it."""
         self.folder = folder
+        self.wants_features = False  # a record without its features is then none
         self.key = hashlib.sha256(json.dumps(question, sort_keys=True).encode()).hexdigest()[:16]
         self.clips = folder / "clips" / self.key
         settings = folder / "settings.json"
@@ -124,7 +127,23 @@ class Store:
             record = Record.from_json(json.loads(self._path(name).read_text(encoding="utf-8")))
         except (OSError, ValueError, KeyError, TypeError):
             return None
+        if self.wants_features and not self._features(name).is_file():
+            return None
         return record if record.name == name and record.digest == found and record.skipped is None else None
+
+    def _features(self, name: str) -> Path:
+        return self._path(name).with_suffix(".npz")
+
+    def keep(self, name: str, features: dict[str, np.ndarray]) -> None:
+        """Write the features of a clip: column -> (frames, D)."""
+        self.clips.mkdir(parents=True, exist_ok=True)
+        with files.atomic_path(self._features(name), force=True) as temporary:
+            np.savez(temporary, **features)  # type: ignore[arg-type]
+
+    def features(self, name: str) -> dict[str, np.ndarray]:
+        """What was kept of a clip."""
+        with np.load(self._features(name), allow_pickle=False) as archive:
+            return {column: archive[column] for column in archive.files}
 
     def write(self, record: Record) -> None:
         self.clips.mkdir(parents=True, exist_ok=True)

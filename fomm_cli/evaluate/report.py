@@ -23,6 +23,7 @@ UNITS = {
     "aed_squared": "squared",
     "identity": "Euclidean",
     "pose": "px at 256",
+    "fid": "",
 }
 HIGHER_IS_BETTER = frozenset({"psnr", "ssim"})
 SHOWN = {"aed_squared": "AED²", "identity": "AED to source", "pose": "AKD to driving"}

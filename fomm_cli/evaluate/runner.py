@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 from fomm_cli.errors import FommError
+from fomm_cli.evaluate import frechet
 from fomm_cli.evaluate.ranks import Ranks
 from fomm_cli.evaluate.records import Record, Store
 
@@ -62,8 +63,20 @@ def _one(item: Item, digest: Callable[..., str], measure: Callable[..., Record],
     return record
 
 
-def report_folder(folder: Path | None, question: dict, force: bool, ranks: Ranks) -> Store | None:
-    """The store behind `--out`, prepared by the first process before any other uses it."""
+def complete(report: dict, records: list[Record], store: Store | None, columns: list[str], asked: bool) -> None:
+    """Add FID, where it is asked for, from the features that the store kept."""
+    if asked and store is not None:
+        clips = (store.features(record.name) for record in records if record.skipped is None)
+        frechet.complete(report, clips, columns)
+
+
+def report_folder(
+    folder: Path | None, question: dict, force: bool, ranks: Ranks, features: bool = False
+) -> Store | None:
+    """The store behind `--out`, prepared by the first process before any other uses it.
+
+    features  a clip without kept features is measured again
+    """
     if folder is None:
         return None
     failure: FommError | None = None
@@ -76,4 +89,6 @@ def report_folder(folder: Path | None, question: dict, force: bool, ranks: Ranks
     refused = ranks.gather((failure.what, failure.hint) if failure else None)[0]
     if refused is not None:
         raise failure or FommError(*refused)
-    return store or Store(folder, question, writes=False)
+    store = store or Store(folder, question, writes=False)
+    store.wants_features = features
+    return store

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ import torch
 
 from fomm_cli import files
 from fomm_cli.errors import FommError
+from fomm_cli.evaluate.frechet import Inception, Shelf
 from fomm_cli.evaluate.measures import DETECTOR_METRICS, Measures
 from fomm_cli.evaluate.methods import Method, methods
 from fomm_cli.evaluate.observers import Observers
@@ -25,7 +26,8 @@ class Request:
     metrics    in the order of the report
     detectors  the suite for AKD, MKR and AED
     networks   network of the catalogue -> file, in place of a download
-    lpips      AlexNet's file, in place of a download
+    lpips      AlexNet's file, inception that of FID's network, in place of downloads
+    keeps      whether there is a folder for what is found of every clip
     size       side of the frames; None = the weights' own, or the clips' own without weights
     """
 
@@ -35,9 +37,11 @@ class Request:
     detectors: str = "face"
     networks: dict[str, Path] = field(default_factory=dict)
     lpips: Path | None = None
+    inception: Path | None = None
     size: int | None = None
     batch: int = 8
     device: str = "auto"
+    keeps: bool = False
 
 
 @dataclass
@@ -56,6 +60,11 @@ class Setup:
     batch: int
     device: torch.device
     about: dict[str, Any]
+    inception: Inception | None = None
+
+    def shelf(self) -> Shelf | None:
+        """An empty one for the features of a clip, where FID is asked for."""
+        return Shelf(self.inception) if self.inception is not None else None
 
     @property
     def names(self) -> list[str]:
@@ -79,16 +88,20 @@ def prepare(
 ) -> Setup:
     """Build everything a request names. Raises FommError for whatever is not there, before any clip is opened.
 
-    say      told of downloads
+    say      told the device, and what is about to be downloaded
     metrics  that detectors are wanted for, if not those of the request
     """
     from fomm_cli import device as devices
 
     device = devices.resolve(ranks.device(request.device))
+    say(f"Device: {devices.describe(device)}")
+    if warned := devices.warning(device):
+        say(f"Warning: {warned}")
     found = methods(list(request.weights), list(request.baselines), str(device))
     if not ranks.first:
         ranks.gather(None)  # the first process fetches what is missing; the others find it in the cache
     try:
+        inception = _inception(request, device, say)
         lpips, observers, detectors = _instruments(request, metrics or request.metrics, device, say)
     finally:
         if ranks.first:
@@ -99,15 +112,26 @@ def prepare(
         "batch": request.batch,
         "device": device.type,
         "metrics": list(request.metrics),
-        "methods": _about(found, request.weights),
+        "methods": described(found, request.weights),
         "detectors": detectors,
+        "inception": {"sha256": inception.digest} if inception is not None else None,
         "lpips": {"backbone": "alexnet", "sha256": lpips.digest} if lpips is not None else None,
     }
     measures = Measures(request.metrics, lpips)
-    return Setup(found, measures, observers, request.metrics, size, request.batch, device, about)
+    return Setup(found, measures, observers, request.metrics, size, request.batch, device, about, inception)
 
 
-def _about(found: list[Method], weights: tuple[str, ...]) -> list[dict[str, Any]]:
+def _inception(request: Request, device: torch.device, say: Callable[[str], None]) -> Inception | None:
+    if "fid" not in request.metrics:
+        return None
+    if not request.keeps:
+        raise FommError("FID keeps the features of every clip.", "Give a folder for them with --out.")
+    from fomm_cli.evaluate import frechet
+
+    return frechet.load(request.inception, device, say)
+
+
+def described(found: list[Method], weights: Sequence[str]) -> list[dict[str, Any]]:
     """Each method with what it is made of; networks stand in the order of `weights`, behind the baselines."""
     from fomm_cli.weights import resolve
 
@@ -125,13 +149,13 @@ def _instruments(
     if "lpips" in metrics:
         from fomm_cli.evaluate.lpips import load
 
-        lpips = load(request.lpips, device)
+        lpips = load(request.lpips, device, say)
     wanted = tuple(metric for metric in metrics if metric in DETECTOR_METRICS)
     if not wanted:
         return lpips, Observers(), None
     from fomm_cli.detectors.choice import SUITES, build
 
-    chosen = build(request.detectors, wanted, request.networks, str(device))
+    chosen = build(request.detectors, wanted, request.networks, str(device), say)
     suite = SUITES[request.detectors]
     used = {part.name: part.digest for part in (chosen.points, chosen.embedding) if part is not None}
     about = {"name": suite.name, "sha256": used, "licence": suite.licence, "source": suite.source}
