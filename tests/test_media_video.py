@@ -317,8 +317,14 @@ def test_truncated_clips_are_refused(tmp_path: Path) -> None:
     assert "incomplete" in caught.value.hint
     fast = write_clip(tmp_path / "f.mp4", noise, options={"movflags": "+faststart"}).read_bytes()
     (tmp_path / "cut.mp4").write_bytes(fast[: len(fast) * 2 // 3])
-    with pytest.raises(FommError, match=r"incomplete: \d+ of 30 frames|damaged after"):
-        list(read_frames(tmp_path / "cut.mp4"))
+    with pytest.raises(FommError, match=r"incomplete: [\d,]+ of its [\d,]+ bytes"):
+        next(read_frames(tmp_path / "cut.mp4"))
+    for name, codec in (("cut.mkv", "libx264"), ("cut.webm", "libvpx-vp9"), ("cut.avi", "mpeg4")):
+        whole = write_clip(tmp_path / name, noise, codec=codec)
+        assert len(list(read_frames(whole))) == 30
+        whole.write_bytes(whole.read_bytes()[: whole.stat().st_size * 2 // 3])
+        with pytest.raises(FommError, match=r"incomplete: [\d,]+ of its|damaged after"):
+            list(read_frames(whole))
 
 
 def test_what_is_no_clip_is_refused(tmp_path: Path) -> None:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from itertools import islice
 from pathlib import Path
@@ -17,6 +16,7 @@ from fomm_cli import draw
 from fomm_cli.animate.anchor import CLOSE, FAR, Anchor, anchor_at, find_anchor
 from fomm_cli.animate.animator import Animator, check_frame, joined
 from fomm_cli.animate.crops import crop_box, needs_frames
+from fomm_cli.animate.settings import LAYOUTS, Output, Progress, Report, Settings, parse_anchor
 from fomm_cli.animate.stream import batched, threaded
 from fomm_cli.engine.base import Engine
 from fomm_cli.errors import FommError, nearest
@@ -25,54 +25,7 @@ from fomm_cli.media.video import VideoInfo, VideoWriter, probe, read_frames, rea
 from fomm_cli.media.write import MOVIES
 from fomm_cli.model.types import Keypoints
 
-LAYOUTS = ["result", "side-by-side", "keypoints"]
-
-Progress = Callable[[str, int, int | None], None]
-"""Called with what is being done ("detect" or "render"), frames done, and their number (None = not known yet)."""
-
-
-class Output(NamedTuple):
-    """One file to write, and what its frames show: a layout of LAYOUTS."""
-
-    path: str | Path
-    layout: str = "result"
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How to animate; what each means stands in `docs/animate.md`."""
-
-    mode: str = "relative"
-    adapt_scale: bool = True
-    anchor: str = "auto"
-    crop_source: str = "center"
-    crop_driving: str = "center"
-    face_detector: Path | None = None
-    audio: str = "driving"
-    crf: int = 18
-    force: bool = False
-
-
-@dataclass
-class Report:
-    """What was done.
-
-    anchor, distance  the driving frame that stood for the source's pose and how far from it; None in absolute mode
-    seconds           from the first frame read to the last file finished
-    """
-
-    outputs: list[Path]
-    frames: int
-    size: tuple[int, int]
-    rate: Fraction
-    variable_rate: bool
-    has_audio: bool
-    crop_source: Box
-    crop_driving: Box
-    anchor: int | None
-    distance: float | None
-    seconds: float
-    warnings: list[str] = field(default_factory=list)
+__all__ = ["Output", "Report", "Settings", "animate_clip"]
 
 
 class Step(NamedTuple):
@@ -101,17 +54,6 @@ def animate_clip(
     files = [Output(Path(path), layout) for path, layout in outputs]
     job = _Job(engine, Path(source), Path(driving), files, settings or Settings(), progress or (lambda *_: None))
     return job.run()
-
-
-def parse_anchor(text: str) -> str | int:
-    """`auto`, `first`, or the number of a driving frame, from 0."""
-    if text in {"auto", "first"}:
-        return text
-    if text.isdecimal():
-        return int(text)
-    raise FommError(
-        f"There is no anchor {text!r}.", f"{nearest(text, ['auto', 'first'])} Or the number of a driving frame, from 0."
-    )
 
 
 class _Job:

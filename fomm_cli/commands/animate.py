@@ -95,8 +95,9 @@ def animate(
     """
     from rich.console import Console
 
-    from fomm_cli.animate.clip import Output, Settings, animate_clip, parse_anchor
+    from fomm_cli.animate.clip import Output, Settings, animate_clip
     from fomm_cli.animate.crops import check_crop
+    from fomm_cli.animate.settings import parse_anchor
     from fomm_cli.commands.progress import frame_progress
     from fomm_cli.media.write import check_suffix
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Generator
 from fractions import Fraction
 from pathlib import Path
 
@@ -45,7 +45,7 @@ def still_format(path: Path) -> str:
         return (image.format or "image").lower()
 
 
-def read_pictures(path: Path) -> Iterator[tuple[Frame, Fraction]]:
+def read_pictures(path: Path) -> Generator[tuple[Frame, Fraction], None, None]:
     """Frames with their times in seconds; all frames of a folder must have one size."""
     if path.is_dir():
         first: Path | None = None

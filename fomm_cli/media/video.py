@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import contextlib
+from collections.abc import Generator, Iterator
 from fractions import Fraction
 from itertools import islice
 from pathlib import Path
@@ -35,24 +36,28 @@ _MATRIX = {1: 1, 4: 4, 7: 7, 9: 9, 10: 9}  # frame.colorspace -> swscale's table
 
 def read_frames(path: str | Path, start: int = 0, stop: int | None = None) -> Iterator[Frame]:
     """Frames `start` to `stop` (excluded) of a video, a GIF or a folder of pictures, as uint8 RGB (H, W, 3)."""
-    for frame, _ in read_timed(path, start, stop):
-        yield frame
+    with contextlib.closing(read_timed(path, start, stop)) as frames:
+        for frame, _ in frames:
+            yield frame
 
 
-def read_timed(path: str | Path, start: int = 0, stop: int | None = None) -> Iterator[tuple[Frame, Fraction]]:
+def read_timed(
+    path: str | Path, start: int = 0, stop: int | None = None
+) -> Generator[tuple[Frame, Fraction], None, None]:
     """The same with each frame's time in seconds since the file's begin (of picture or sound, whichever is first).
 
     Times strictly increase. Where the file's clock is too coarse for its rate they are put back on the exact grid:
     29.97 frames a second in milliseconds become multiples of 1001/30000.
     """
     path = Path(path)
-    frames = read_pictures(path) if is_sequence(path) else _decode(path)
-    return islice(frames, start, stop)
+    with contextlib.closing(read_pictures(path) if is_sequence(path) else _decode(path)) as frames:
+        yield from islice(frames, start, stop)
 
 
-def _decode(path: Path) -> Iterator[tuple[Frame, Fraction]]:
+def _decode(path: Path) -> Generator[tuple[Frame, Fraction], None, None]:
     with open_media(path) as container:
         stream = video_stream(container, path)
+        _check_whole(path, container, stream)
         rate, tick, zero = stream_rate(stream), Fraction(stream.time_base), start_time(container)
         count, last, shape, view = 0, None, None, None
         try:
@@ -68,7 +73,8 @@ def _decode(path: Path) -> Iterator[tuple[Frame, Fraction]]:
                 f"{path} is damaged after {count} frames: {said}.",
                 f"Keep what can be read with: ffmpeg -i {path.name} repaired.mp4",
             ) from error
-        _check_whole(path, container, stream, count)
+        if count == 0:
+            raise FommError(f"{path} has no frames.", "Export the clip again.")
 
 
 def _time(frame: Any, rate: Fraction, tick: Fraction, zero: Fraction, last: Fraction | None) -> Fraction:
@@ -113,15 +119,49 @@ def _rgb(frame: Any, size: tuple[int, int]) -> Frame:
     return ((over + 127) // 255).astype(np.uint8)
 
 
-def _check_whole(path: Path, container: Any, stream: Any, count: int) -> None:
-    """Refuse to take the begin of a broken-off file for the whole clip."""
-    if count == 0:
-        raise FommError(f"{path} has no frames.", "Export the clip again.")
-    samples = stream.index_entries if stream.frames else []
-    end = max((entry.pos + entry.size for entry in samples), default=0)
+def _check_whole(path: Path, container: Any, stream: Any) -> None:
+    """Refuse to take the begin of a broken-off file for the whole clip; before hours are spent on it."""
+    if container.format.name.startswith("matroska"):
+        end = _matroska_end(path)
+    elif container.format.name == "avi":
+        end = _riff_end(path)
+    else:
+        samples = stream.index_entries if stream.frames else []
+        end = max((entry.pos + entry.size for entry in samples), default=0)
     size = path.stat().st_size
     if end > size:
         raise FommError(
-            f"{path} is incomplete: {count} of {stream.frames} frames are there.",
+            f"{path} is incomplete: {size:,} of its {end:,} bytes are there.",
             f"Fetch it again, or keep what can be read with: ffmpeg -i {path.name} repaired.mp4",
         )
+
+
+def _riff_end(path: Path) -> int:
+    """Where the first part of an AVI file says that it ends, in bytes; parts of large files follow it."""
+    with path.open("rb") as file:
+        head = file.read(8)
+    size = int.from_bytes(head[4:], "little")
+    return 8 + size if head.startswith(b"RIFF") and size < 0xFFFFFFFF else 0  # all ones: unknown
+
+
+def _matroska_end(path: Path) -> int:
+    """Where a Matroska or WebM file says that it ends, in bytes; 0 where it does not, as live streams.
+
+    Two elements stand at the top, a header and the segment with everything; each is a number, a size and so many bytes.
+    """
+    with path.open("rb") as file:
+        head = file.read(4096)
+    place = 4  # after the header's number
+    size, place = _matroska_size(head, place)
+    place += size + 4  # after the header and the segment's number
+    if place + 8 > len(head) or head[place - 4 : place] != b"\x18\x53\x80\x67":
+        return 0
+    size, start = _matroska_size(head, place)
+    return 0 if size == (1 << 7 * (start - place)) - 1 else start + size  # all ones: unknown
+
+
+def _matroska_size(data: bytes, place: int) -> tuple[int, int]:
+    """A size whose first set bit tells how many bytes it has, and the place after it."""
+    length = 9 - data[place].bit_length() if data[place] else 8
+    value = int.from_bytes(data[place : place + length], "big") & ((1 << 7 * length) - 1)
+    return value, place + length

@@ -1,0 +1,72 @@
+"""What is asked of an animation from files to files, and what is told of it afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import NamedTuple
+
+from fomm_cli.errors import FommError, nearest
+from fomm_cli.media.image import Box
+
+LAYOUTS = ["result", "side-by-side", "keypoints"]
+
+Progress = Callable[[str, int, int | None], None]
+"""Called with what is being done ("detect" or "render"), frames done, and their number (None = not known yet)."""
+
+
+class Output(NamedTuple):
+    """One file to write, and what its frames show: a layout of LAYOUTS."""
+
+    path: str | Path
+    layout: str = "result"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to animate; what each means stands in `docs/animate.md`."""
+
+    mode: str = "relative"
+    adapt_scale: bool = True
+    anchor: str = "auto"
+    crop_source: str = "center"
+    crop_driving: str = "center"
+    face_detector: Path | None = None
+    audio: str = "driving"
+    crf: int = 18
+    force: bool = False
+
+
+@dataclass
+class Report:
+    """What was done.
+
+    anchor, distance  the driving frame that stood for the source's pose and how far from it; None in absolute mode
+    seconds           from the first frame read to the last file finished
+    """
+
+    outputs: list[Path]
+    frames: int
+    size: tuple[int, int]
+    rate: Fraction
+    variable_rate: bool
+    has_audio: bool
+    crop_source: Box
+    crop_driving: Box
+    anchor: int | None
+    distance: float | None
+    seconds: float
+    warnings: list[str] = field(default_factory=list)
+
+
+def parse_anchor(text: str) -> str | int:
+    """`auto`, `first`, or the number of a driving frame, from 0."""
+    if text in {"auto", "first"}:
+        return text
+    if text.isdecimal():
+        return int(text)
+    raise FommError(
+        f"There is no anchor {text!r}.", f"{nearest(text, ['auto', 'first'])} Or the number of a driving frame, from 0."
+    )
