@@ -49,7 +49,9 @@ class FaceDetector:
         scale = min(_WIDTH / width, _HEIGHT / height)
         size = max(1, round(width * scale)), max(1, round(height * scale))
         canvas = np.full((_HEIGHT, _WIDTH, 3), 127, np.uint8)  # the picture keeps its proportions; the rest is grey
-        small = Image.fromarray(frame).resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0)
+        step = max(1, int(0.5 / scale))  # large pictures are thinned out first, down to twice what is needed
+        thin = Image.fromarray(np.ascontiguousarray(frame[::step, ::step]))
+        small = thin.resize(size, Image.Resampling.BILINEAR)
         canvas[: size[1], : size[0]] = np.asarray(small)
         data = ((canvas.astype(np.float32) - 127.0) / 128.0).transpose(2, 0, 1)[None]
         scores, boxes = self._network.session.run(["scores", "boxes"], {self._network.input: data})
