@@ -19,7 +19,7 @@ def frame_progress(console: Any) -> Iterator[Callable[[str, int, int | None], No
 
     columns = (
         TextColumn("{task.description:<18}"),
-        BarColumn(),
+        BarColumn(bar_width=24),
         MofNCompleteColumn(),
         TextColumn("{task.fields[pace]}"),
         TimeRemainingColumn(compact=True),
