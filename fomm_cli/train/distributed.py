@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Any, NamedTuple
 
 import torch
@@ -48,7 +49,12 @@ def joined(world: World, device: torch.device) -> Iterator[None]:
         return
     if device.type == "cuda":
         torch.cuda.set_device(device)
-    dist.init_process_group("nccl" if device.type == "cuda" else "gloo", rank=world.rank, world_size=world.size)
+    dist.init_process_group(
+        "nccl" if device.type == "cuda" else "gloo",
+        rank=world.rank,
+        world_size=world.size,
+        timeout=timedelta(hours=2),  # the others wait while the first process validates
+    )
     try:
         yield
     finally:
@@ -92,6 +98,15 @@ def share(value: str, world: World) -> str:
     box = [value]
     dist.broadcast_object_list(box, src=0)
     return box[0]
+
+
+def gather(names: list[str], world: World) -> list[str]:
+    """The names of all processes, in order of rank; every one gets them."""
+    if world.size == 1:
+        return names
+    everyone: list[Any] = [None] * world.size
+    dist.all_gather_object(everyone, names)
+    return [name for one in everyone for name in one]
 
 
 def parallel(module: nn.Module, world: World, device: torch.device) -> nn.Module:

@@ -17,6 +17,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
 
 from fomm_cli.errors import FommError
+from fomm_cli.train.distributed import World, gather
 from fomm_cli.train.run import Run
 
 JUMP = 3.0
@@ -29,7 +30,7 @@ class Log:
     names    of the values of a step
     console  where people read; None is silent
     total    steps of the whole training, for the progress bar
-    write    false in all processes but the first
+    world    of processes that log the same steps: the first writes
     """
 
     def __init__(
@@ -39,12 +40,13 @@ class Log:
         device: torch.device,
         total: int,
         console: Console | None = None,
-        write: bool = True,
+        world: World | None = None,
         tensorboard: bool = False,
     ) -> None:
-        self.run, self.names, self.device, self.write = run, names, device, write
-        self.console = console if write else None
-        self.events = _events(run.folder) if tensorboard and write else None
+        self.run, self.names, self.device, self.world = run, names, device, world or World()
+        self.write = self.world.first
+        self.console = console if self.write else None
+        self.events = _events(run.folder) if tensorboard and self.write else None
         self._waiting: list[tuple[dict[str, Any], Tensor, list[str]]] = []
         self._data_time = 0.0
         self._since = time.perf_counter()
@@ -96,7 +98,8 @@ class Log:
             entry = {**head, **{key: _finite(value) for key, value in values.items()}, **rates}
             lines.append(entry | ({"skipped": True} if skipped else {}))
             if skipped:
-                bad.append({**head, "pairs": names, "values": {key: str(value) for key, value in values.items()}})
+                pairs = gather(names, self.world)  # all processes skip the same steps
+                bad.append({**head, "pairs": pairs, "values": {key: str(value) for key, value in values.items()}})
             else:
                 self._watch(head["step"], values)
         if self.write:

@@ -59,7 +59,7 @@ def train(
     if resume and world.first:
         tidy(run, state)
     epochs = config.train.num_epochs
-    log = Log(run, state.names(), device, epochs * sampler.batches, console, world.first, options.tensorboard)
+    log = Log(run, state.names(), device, epochs * sampler.batches, console, world, options.tensorboard)
     log.say(
         f"{'Resuming' if resume else 'Training'} {run.folder} on {describe(device)}: {len(split.train)} clips "
         f"({split.layout}), {sampler.batches} steps an epoch, {epochs} epochs"
