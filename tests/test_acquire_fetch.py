@@ -338,3 +338,24 @@ def test_sets_that_are_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     assert main(["dataset", "fetch", "voxx", "--out", str(tmp_path)]) == 1
     assert "vox" in capsys.readouterr().err
     assert main(["dataset", "status", str(tmp_path)]) == 1
+
+
+def test_the_list_comes_from_the_first_home_that_has_it(
+    tmp_path: Path, server: VideoServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from fomm_cli.acquire.sets import VideoSet, metadata
+    from fomm_cli.files import sha256
+
+    monkeypatch.setenv("FOMM_CACHE", str(tmp_path / "cache"))
+    published = table(server.folder / "list.mp4", GOOD)
+    digest = sha256(published)
+    homes = tuple(f"{server.address}/{way}/list.mp4" for way in ("missing", "good"))
+    chosen = VideoSet("some", "", homes, digest, "")
+    path = metadata(chosen)
+    assert len(read_table(path).cuts) == 6
+    asked = server.requests.total()
+    assert metadata(chosen) == path  # from the cache
+    assert server.requests.total() == asked
+    with pytest.raises(FommError, match="not the expected file") as caught:
+        metadata(VideoSet("other", "", homes[1:], "0" * 64, ""))
+    assert homes[1] in caught.value.hint

@@ -141,6 +141,15 @@ def test_a_full_disk_behind_a_download_error() -> None:
     assert classify(error).reason == Reason.DISK
 
 
+def test_a_challenge_behind_a_403_is_a_bot_check() -> None:
+    class Refused(Exception):  # noqa: N818
+        status = 403
+
+    error = ExtractorError("Got HTTP Error 403 caused by Cloudflare anti-bot challenge", expected=True, cause=Refused())
+    assert classify(error).reason == Reason.BOT_CHECK
+    assert classify(ExtractorError("Got HTTP Error 403", expected=True, cause=Refused())).reason == Reason.FORBIDDEN
+
+
 def test_messages_are_tidied() -> None:
     said = str(ExtractorError("it broke"))
     assert "report this issue" in said

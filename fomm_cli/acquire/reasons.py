@@ -105,7 +105,8 @@ def classify(error: BaseException) -> Failure:
             return Failure(Reason.DISK, message)  # of a file: the network's errors name none
         status = getattr(part, "status", None)
         if isinstance(status, int) and status in _STATUS:
-            return Failure(_STATUS[status], message, _retry_after(part))
+            doubted = of_text(message) == Reason.BOT_CHECK  # a 403 may be a challenge to prove that one is human
+            return Failure(Reason.BOT_CHECK if doubted else _STATUS[status], message, _retry_after(part))
         if type(part).__name__ == "GeoRestrictedError":
             return Failure(Reason.COUNTRY, message)
     for said in (message, *(tidy(str(part)) for part in _chain(error))):
