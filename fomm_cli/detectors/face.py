@@ -30,7 +30,9 @@ class FaceDetector:
         try:
             file = NETWORKS["face-box"].find(path)
         except FommError as error:
-            raise FommError(error.what, f"{error.hint} Or crop without a network: motion, center, x,y,w,h.") from error
+            home = NETWORKS["face-box"].source
+            hint = f"Download it yourself from {home} and give its path, or crop without a network: center or x,y,w,h."
+            raise FommError(error.what, error.hint if path is not None else hint) from error
         self._network = OnnxNetwork(file)
         self.digest = self._network.digest
         session = self._network.session
