@@ -53,7 +53,7 @@ class Network:
                 error = failed
         raise FommError(
             f"The {self.name} network ({self.does}) could not be fetched: {error.what}",
-            f"Download it yourself from {self.source} and give its path.",
+            f"Download it yourself from {self.source} and pass it: --network {self.name}=FILE.",
         )
 
 

@@ -15,6 +15,7 @@ import torch
 
 from fomm_cli import files
 from fomm_cli.errors import FommError
+from fomm_cli.evaluate.lpips import read_safely
 
 TRUTH = "driving frames"
 SIZE = 2048
@@ -52,6 +53,8 @@ def load(path: Path | None, device: torch.device, say: Callable[[str], None] | N
         raise FommError("torch-fidelity, which computes FID's features, is not installed.", hint) from None
     if path is None and say is not None:
         say("FID: torch-fidelity fetches its Inception weights where they are not cached")
+    if path is not None:
+        read_safely(path)  # before torch-fidelity, which on old versions of torch would run what is in it
     try:
         network = NoTrainInceptionV3("inception-v3-compat", [str(SIZE)], str(path) if path else None)
     except (OSError, RuntimeError) as error:

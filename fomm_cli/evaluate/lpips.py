@@ -71,7 +71,7 @@ def load(path: Path | None, device: torch.device, say: Callable[[str], None] | N
         raise missing("torchmetrics, which computes LPIPS,", "eval") from None
     network: Any = _LPIPS(pretrained=True, net="alex", pnet_rand=True, use_dropout=True)
     found = backbone(path, say)
-    stored = _read(found)
+    stored = read_safely(found)
     slices = {f"{index}": f"net.slice{number}.{index}" for number, index in ((1, 0), (2, 3), (3, 6), (4, 8), (5, 10))}
     state = network.state_dict()
     for index, name in slices.items():
@@ -83,7 +83,8 @@ def load(path: Path | None, device: torch.device, say: Callable[[str], None] | N
     return Lpips(network.to(device), files.sha256(found))
 
 
-def _read(path: Path) -> dict[str, Tensor]:
+def read_safely(path: Path) -> dict[str, Tensor]:
+    """A state dict out of a torch file, without running anything in it."""
     try:
         stored = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises a dozen kinds for files it does not like
