@@ -17,6 +17,7 @@ from fomm_cli.train.run import Options, Run, create, find
 from fomm_cli.train.state import State
 from fomm_cli.weights import read_header
 from tests.data_material import strip
+from tests.golden import golden_config, golden_state
 from tests.training import tiny_clips, tiny_config, tiny_file
 
 
@@ -89,6 +90,28 @@ def test_init_refuses_another_architecture(place: Path, capsys: pytest.CaptureFi
     assert "another architecture" in capsys.readouterr().err
 
 
+def test_init_takes_published_checkpoints(golden: Path, place: Path) -> None:
+    config = golden_config(golden, "first_order")
+    (place / "golden.yaml").write_text(config.to_yaml())
+    tiny_clips(place / "large", side=64)
+    words = ["train", str(place / "golden.yaml"), "--data", str(place / "large"), "--runs", str(place / "runs")]
+    words += ["--init", str(golden / "first_order.pth.tar"), "--workers", "0", "--device", "cpu", "--steps", "1"]
+    for key in (
+        "batch_size=2",
+        "loss.perceptual=[0,0,0,0,0]",
+        "loss.reconstruction=1",
+        "lr_generator=0",
+        "lr_kp_detector=0",
+    ):
+        words += ["--set", f"train.{key}"]
+    assert main(words) == 0
+    saved = checkpoint.read(find(place / "runs", "last").last)["state"]["model"]
+    published = golden_state(golden, "first_order")[0]
+    weights = [name for name in published if name.endswith("weight")]
+    assert len(weights) > 30
+    assert all(torch.equal(saved[name], published[name]) for name in weights)
+
+
 def test_reading_processes_do_not_change_the_numbers(place: Path) -> None:
     assert main(command(place, "--steps", "6", workers="2")) == 0
     ours, theirs = lines(find(place / "runs", "last").metrics), lines(place / "runs" / "00001-tiny" / "metrics.jsonl")
@@ -149,8 +172,10 @@ def test_a_loss_that_is_not_finite_is_skipped_written_down_and_at_last_fatal(
 def test_data_that_cannot_train(place: Path, make: object, message: str, capsys: pytest.CaptureFixture[str]) -> None:
     root = place / f"bad{len(list(place.iterdir()))}"
     make(root)  # type: ignore[operator]
+    before = sorted((place / "runs").iterdir())
     assert main(command(place, data=root.name)) == 1
     assert message in capsys.readouterr().err
+    assert sorted((place / "runs").iterdir()) == before
 
 
 def test_a_corrupt_clip_is_reported_once_skipped_and_counted(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -184,6 +209,14 @@ def test_too_small_scales_for_the_perceptual_network_are_refused(place: Path, tm
     save_file(perceptual.Compact().state_dict(), tmp_path / "compact.safetensors")
     more = ["--set", "train.loss.perceptual=[1,1,1,1,1]", "--set", "train.perceptual_network=compact"]
     assert main(command(place, *more, "--perceptual-weights", str(tmp_path / "compact.safetensors"))) == 1
+
+
+def test_losses_that_train_no_picture_are_refused(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    more = ["--set", "train.loss.generator_gan=0", "--set", "train.loss.reconstruction=0"]
+    assert main(command(place, *more)) == 1
+    assert "No loss compares" in capsys.readouterr().err
+    assert main(command(place, "--set", "train.loss.perceptual=[1,1]")) == 1
+    assert "five slices" in capsys.readouterr().err
 
 
 def test_wrong_usage_is_2(place: Path) -> None:

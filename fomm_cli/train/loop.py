@@ -7,6 +7,7 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -53,8 +54,9 @@ def train(
         keep_freed_memory()
     split = find_split(options.data, options.seed)
     _, sampler, loader = feed(config, options, split, world, device)
-    state = start(config, options, device, world)
-    if resume and run.last.is_file():
+    go_on = resume and run.last.is_file()  # else it stopped before its first checkpoint: it begins again
+    state = start(config, replace(options, init=None) if go_on else options, device, world)
+    if go_on:
         checkpoint.load(state, run.last)
     if resume and world.first:
         tidy(run, state)
@@ -64,6 +66,10 @@ def train(
         f"{'Resuming' if resume else 'Training'} {run.folder} on {describe(device)}: {len(split.train)} clips "
         f"({split.layout}), {sampler.batches} steps an epoch, {epochs} epochs"
     )
+    if config.train.batch_size == world.size * config.train.accumulate and world.size == 1:
+        log.say(
+            "Batch norm sees one pair at a time: expect unsteady training; a larger batch is better than accumulation."
+        )
     told: set[str] = set()
     stopping = False
     saved_at, saved_step = time.monotonic(), state.step
@@ -144,6 +150,17 @@ def start(config: Config, options: Options, device: torch.device, world: World) 
     """Fresh networks from the seed, or from `--init` weights, and the perceptual network."""
     torch.manual_seed(options.seed)
     network = None
+    weights = config.train.loss
+    if not (any(weights.perceptual) or weights.reconstruction or weights.generator_gan):
+        raise FommError(
+            "No loss compares the picture: perceptual, reconstruction and generator_gan are all 0.",
+            "Give one of them a weight, e.g. --set train.loss.reconstruction=10.",
+        )
+    if len(weights.perceptual) != 5:
+        raise FommError(
+            f"train.loss.perceptual has {len(weights.perceptual)} weights, the network five slices.",
+            "Give five numbers, 0 for a slice that shall not count.",
+        )
     if any(config.train.loss.perceptual):
         network = perceptual.obtain(config.train.perceptual_network, options.perceptual_weights)
         smallest = min(config.train.scales) * min(config.data.frame_shape)
