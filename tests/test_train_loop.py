@@ -236,7 +236,7 @@ def test_upstream_files_train_and_name_what_they_ignore(place: Path, capsys: pyt
         "  discriminator_params: {scales: [1], block_expansion: 4, max_features: 8, num_blocks: 2, sn: true}\n"
         "train_params:\n  num_epochs: 1\n  num_repeats: 1\n  epoch_milestones: [60]\n  batch_size: 4\n  scales: [1]\n"
         "  lr_generator: 2.0e-4\n  lr_discriminator: 2.0e-4\n  lr_kp_detector: 2.0e-4\n"
-        "  loss_weights: {generator_gan: 0, perceptual: [0, 0, 0, 0, 0], equivariance_value: 10}\n"
+        "  loss_weights: {generator_gan: 1, perceptual: [0, 0, 0, 0, 0], equivariance_value: 10}\n"
         "visualizer_params:\n  kp_size: 5\n"
     )
     words = ["train", str(upstream), "--data", str(place / "data"), "--runs", str(place / "runs"), "--workers", "0"]
