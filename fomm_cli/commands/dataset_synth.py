@@ -22,6 +22,7 @@ def synth(
     test: int | None = typer.Option(None, "--test", metavar="N", min=0, help="Clips for test/; a tenth by default."),
     pairs: bool = typer.Option(False, "--pairs", help="Also sources and driving clips with their true animations."),
     still_head: bool = typer.Option(False, "--still-head", help="Hold shift, scale and roll: mouth and eyes alone."),
+    still_pose: bool = typer.Option(False, "--still-pose", help="Hold the whole pose of the head: faces alone."),
     device: str = typer.Option("cpu", "--device", help="auto, cpu, cuda, cuda:N or mps."),
     force: bool = typer.Option(False, "--force", help="Redraw everything, replacing clips of other settings."),
     as_json: bool = typer.Option(False, "--json", help="Print JSON."),
@@ -40,7 +41,9 @@ def synth(
         raise FommError(f"There is no procedural set {name!r}.", nearest(name, SETS))
     from fomm_cli.data.synth import SynthSettings, synthesize
 
-    settings = SynthSettings(seed=seed, size=size, frames=frames, rate=rate, clips=clips, still_head=still_head)
+    settings = SynthSettings(
+        seed=seed, size=size, frames=frames, rate=rate, clips=clips, still_head=still_head, still_pose=still_pose
+    )
     columns = (TextColumn("Drawing"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("", total=None)

@@ -43,6 +43,7 @@ class SynthSettings:
     rate        frames a second of the trajectories: the lower, the more happens between two frames
     clips       clips of each person
     still_head  shift, scale and roll held, for measuring mouth and eyes alone
+    still_pose  the whole pose held as in the first frame, for learning mouth and eyes
     """
 
     seed: int
@@ -51,6 +52,7 @@ class SynthSettings:
     rate: float = 10.0
     clips: int = 1
     still_head: bool = False
+    still_pose: bool = False
 
     def __post_init__(self) -> None:
         limits = {"seed": (0, 2**31 - 1), "size": (8, 4096), "frames": (1, _MAX_FRAMES), "clips": (1, 10_000)}
@@ -72,6 +74,8 @@ class SynthSettings:
     def motion(self, clip: int, held_out: bool = False) -> toon.Motion:
         """What they do, batch axis (frames,)."""
         motion = toon.sample_motion(self.seed, self.frames, 1, clip, self.rate, held_out)[0]
+        if self.still_pose:
+            motion = toon.still_pose(motion)
         return toon.still_head(motion) if self.still_head else motion
 
     def name(self, clip: int, held_out: bool = False) -> str:

@@ -2,7 +2,7 @@
 
 from fomm_cli.data.toon.draw import boxes, draw
 from fomm_cli.data.toon.identity import Identity, sample_identity
-from fomm_cli.data.toon.motion import Motion, neutral, relative, sample_motion, still_head
+from fomm_cli.data.toon.motion import Motion, neutral, relative, sample_motion, still_head, still_pose
 
 VERSION = 1  # of the pictures: any change to what a seed looks like raises it
 
@@ -17,4 +17,5 @@ __all__ = [
     "sample_identity",
     "sample_motion",
     "still_head",
+    "still_pose",
 ]

@@ -94,6 +94,20 @@ def still_head(motion: Motion) -> Motion:
     )
 
 
+def still_pose(motion: Motion) -> Motion:
+    """The same motion with the head's whole pose held as in the first frame: what is left is the play of the face.
+
+    motion  batch (..., frames)
+    """
+    held = {
+        name: getattr(motion, name)[..., :1, :].expand_as(getattr(motion, name))
+        if name == "shift"
+        else getattr(motion, name)[..., :1].expand_as(getattr(motion, name))
+        for name in ("shift", "scale", "roll", "yaw", "pitch")
+    }
+    return Motion(**{**vars(motion), **held})
+
+
 def _wander(u: torch.Tensor, times: torch.Tensor, slow: float, fast: float) -> torch.Tensor:
     """A smooth stationary random walk of variance one: a sum of sinusoids of random frequency and phase.
 
