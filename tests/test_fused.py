@@ -16,7 +16,7 @@ from fomm_cli.engine import fold
 from fomm_cli.engine.layers import Conv, Doubling, Phases, packs
 from fomm_cli.engine.network import FusedNetwork
 from fomm_cli.engine.sample import gather, rows
-from fomm_cli.engine.winograd import Scratch, Winograd, WinogradBottleneck, gains
+from fomm_cli.engine.winograd import Scratch, Transforms, Winograd, WinogradBottleneck, best_tile, gains
 from fomm_cli.model.blocks import ResBlock, UpBlock
 from fomm_cli.model.geometry import warp
 from fomm_cli.model.network import FirstOrderModel
@@ -232,21 +232,24 @@ def test_a_flow_that_is_no_number_does_no_harm() -> None:
     assert gather(rows(features), (3, 3), flow, None, True).shape == (1, 4, 2, 2)
 
 
-@pytest.mark.parametrize("size", [(32, 32), (16, 24), (4, 8)])
-def test_winograd_is_the_convolution(size: tuple[int, int]) -> None:
+@pytest.mark.parametrize("tile", [4, 6])
+@pytest.mark.parametrize("size", [(32, 32), (18, 24), (4, 7)])
+def test_winograd_is_the_convolution(size: tuple[int, int], tile: int) -> None:
     torch.manual_seed(0)
     height, width = size
     weight, bias = torch.randn(16, 16, 3, 3, dtype=torch.float64) / 12, torch.randn(16, dtype=torch.float64)
-    picture = torch.randn(height, width, 16)
+    pictures = torch.randn(2, height, width, 16)
     with torch.inference_mode():
-        scratch = Scratch(height, width, 16)
-        scratch.inside.copy_(picture)
-        made = Winograd(weight, bias)(scratch).reshape(height, width, 16)
-    truth = F.conv2d(picture.double().permute(2, 0, 1)[None], weight, bias, padding=1)[0].permute(1, 2, 0)
-    torch.testing.assert_close(made.double(), truth, rtol=1e-4, atol=1e-4)
+        scratch = Scratch(2, height, width, 16, tile)
+        scratch.inside.copy_(pictures)
+        scratch.tiled(scratch.sums).copy_(Winograd(weight, bias, tile)(scratch))
+    truth = F.conv2d(pictures.double().permute(0, 3, 1, 2), weight, bias, padding=1).permute(0, 2, 3, 1)
+    torch.testing.assert_close(scratch.sums[:, :height, :width].double(), truth, rtol=1e-4, atol=1e-4)
 
 
-def test_winograd_bottleneck_is_the_residual_blocks() -> None:
+@pytest.mark.parametrize("tile", [4, 6])
+def test_winograd_bottleneck_is_the_residual_blocks(tile: int) -> None:
+    """Three pictures of a size that tiles of 6 do not divide: the last is alone, borders are zeros."""
     torch.manual_seed(0)
     blocks = nn.Sequential(ResBlock(8), ResBlock(8)).eval()
     for module in blocks.modules():
@@ -255,14 +258,24 @@ def test_winograd_bottleneck_is_the_residual_blocks() -> None:
             nn.init.uniform_(module.running_var, 0.5, 2)
             nn.init.normal_(module.weight)
             nn.init.normal_(module.bias)
-    x = torch.randn(3, 8, 12, 8).contiguous(memory_format=torch.channels_last)
+    x = torch.randn(3, 8, 16, 8).contiguous(memory_format=torch.channels_last)
     with torch.inference_mode():
         truth = blocks(x)
-        torch.testing.assert_close(WinogradBottleneck(blocks)(x.clone()), truth, rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(WinogradBottleneck(blocks, tile)(x.clone()), truth, rtol=1e-4, atol=1e-4)
 
 
-def test_winograd_is_for_large_maps_in_whole_tiles() -> None:
+def test_winograd_is_for_large_maps() -> None:
     assert gains(256, 64, 64)
-    assert not gains(256, 62, 64)
     assert not gains(256, 16, 16)
     assert not gains(32, 64, 64)
+    assert best_tile(64, 64) == 6
+    assert best_tile(32, 32) == 4
+
+
+def test_transforms_are_the_published_ones() -> None:
+    """F(4, 3) of Lavin and Gray, section 4.2."""
+    at, g, bt = Transforms.of(4)
+    assert bt[:3].tolist() == [[4, 0, -5, 0, 1, 0], [0, -4, -4, 1, 1, 0], [0, 4, -4, -1, 1, 0]]
+    assert at.tolist() == [[1, 1, 1, 1, 1, 0], [0, 1, -1, 2, -2, 0], [0, 1, 1, 4, 4, 0], [0, 1, -1, 8, -8, 1]]
+    assert g[0].tolist() == [0.25, 0, 0]
+    torch.testing.assert_close(g[1], torch.full((3,), -1 / 6, dtype=torch.float64))

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-_PACKED_PHASES = 8  # side of the smallest map whose doubling is rewritten, with packed weights
+_PACKED_PHASES = 4  # side of the smallest map whose doubling is rewritten, with packed weights
 _PLAIN_PHASES = 32  # and without them
 
 

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from fomm_cli.engine import fold
 from fomm_cli.engine.layers import Conv, Doubling, Phases, packs
 from fomm_cli.engine.sample import gather, rows
-from fomm_cli.engine.winograd import WinogradBottleneck, gains
+from fomm_cli.engine.winograd import WinogradBottleneck, best_tile, gains
 from fomm_cli.model.blocks import AntiAliasDownsample, Hourglass, ResBlock, SameBlock
 from fomm_cli.model.dense import warp_candidates
 from fomm_cli.model.generator import warp_shared
@@ -116,7 +116,8 @@ class FusedNetwork:
         self.winograd: WinogradBottleneck | None = None
         self.bottleneck: list[FusedResBlock] = []
         if quarter and len(generator.bottleneck) and gains(_width(generator.bottleneck), height, width):
-            self.winograd = WinogradBottleneck(generator.bottleneck)
+            tile = best_tile(height, width)
+            self.winograd = WinogradBottleneck(generator.bottleneck, tile)
         else:
             self.bottleneck = [FusedResBlock(block, like, self.packed) for block in generator.bottleneck]
         self.up_blocks = [_up(block, like, side << i, self.packed) for i, block in enumerate(generator.up_blocks)]
