@@ -258,15 +258,23 @@ def test_warnings_of_jumps_and_collapse(tmp_path: Path) -> None:
 
     heard = StringIO()
     log = logs.Log(
-        run, ["loss", "equivariance_value", "keypoint_spread", "skipped"], torch.device("cpu"), 400, Console(file=heard)
+        run,
+        ["loss", "equivariance_value", "grad_norm_kp_detector", "keypoint_spread", "skipped"],
+        torch.device("cpu"),
+        400,
+        Console(file=heard),
     )
     for step in range(1, 400):
         loss, spread = (10.0 if step == 100 else 1.0), (0.4 if step < 300 else 0.01)
-        log.step({"step": step, "epoch": 0}, torch.tensor([loss, 1.0, spread, 0.0]), [], 0.0)
+        log.step(
+            {"step": step, "epoch": 0}, torch.tensor([loss, 1.0, 900.0 if step == 200 else 40.0, spread, 0.0]), [], 0.0
+        )
         log.flush(4)
     said = heard.getvalue()
     assert said.count("jumped") == 1
     assert "step 100" in said
+    assert said.count("grad_norm_kp_detector is 900, usually 40") == 1
+    assert "train.clip_grad_norm=60" in said
     assert said.count("collapsed") == 1
 
 

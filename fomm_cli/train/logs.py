@@ -20,6 +20,7 @@ from fomm_cli.train.distributed import World, gather
 from fomm_cli.train.run import Run
 
 JUMP = 3.0
+SPIKE = 10.0
 COLLAPSE = 0.05
 
 
@@ -51,6 +52,7 @@ class Log:
         self._since = time.perf_counter()
         self._told = 0.0
         self._usual: float | None = None
+        self._usual_norms: dict[str, float] = {}
         self._warned: set[str] = set()
         self.skipped_in_a_row = 0
         self.total = total
@@ -144,7 +146,17 @@ class Log:
             self.say(f"step {entry['step']}/{self.total}  {text}")
 
     def _watch(self, step: int, values: dict[str, float]) -> None:
-        """Warn of the two ways in which these trainings die: a loss that jumps, keypoints that fall together."""
+        """Warn of the ways in which these trainings die: gradients and losses that jump, keypoints that fall together."""
+        for name in [name for name in values if name.startswith("grad_norm_")]:
+            norm, usual = values[name], self._usual_norms.get(name)
+            if usual and norm > SPIKE * usual and step > 20 and name not in self._warned:
+                # Adam forgets the mean gradient in a few steps and its size in a thousand: one spike is one huge step.
+                self._warned.add(name)
+                self.say(
+                    f"step {step}: {name} is {norm:.3g}, usually {usual:.3g}. Such spikes can undo hours of training; "
+                    f"--set train.clip_grad_norm={max(1, round(1.5 * usual))} would bound them (said once)"
+                )
+            self._usual_norms[name] = norm if not usual else 0.98 * usual + 0.02 * min(norm, SPIKE * usual)
         loss = values["loss"]
         if self._usual is not None and loss > JUMP * self._usual and step > 20:
             self.say(f"step {step}: the loss jumped to {loss:.4g} from about {self._usual:.4g}")
