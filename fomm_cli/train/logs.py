@@ -146,7 +146,7 @@ class Log:
             self.say(f"step {entry['step']}/{self.total}  {text}")
 
     def _watch(self, step: int, values: dict[str, float]) -> None:
-        """Warn of the ways in which these trainings die: gradients and losses that jump, keypoints that fall together."""
+        """Warn of the ways in which these trainings die: jumping gradients and losses, keypoints that fall together."""
         for name in [name for name in values if name.startswith("grad_norm_")]:
             norm, usual = values[name], self._usual_norms.get(name)
             if usual and norm > SPIKE * usual and step > 20 and name not in self._warned:
