@@ -21,7 +21,7 @@ from fomm_cli.train.run import Run
 
 JUMP = 3.0
 SPIKE = 10.0
-COLLAPSE = 0.05
+COLLAPSE = 0.1
 
 
 class Log:
