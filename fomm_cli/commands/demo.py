@@ -34,7 +34,7 @@ def demo(
 
     outputs = [Output(folder / "result.mp4"), Output(folder / "side-by-side.mp4", "side-by-side")]
     for output in outputs:
-        if output.path.exists() and not force:
+        if Path(output.path).exists() and not force:
             raise FommError(f"{output.path} exists already.", "Choose another folder with -o, or use --force.")
     console = Console(stderr=True, highlight=False)
     runner = open_engine(weights, device, engine, precision, console)
