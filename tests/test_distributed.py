@@ -72,7 +72,7 @@ def test_two_processes_give_the_losses_of_one() -> None:
     for step, (ours, alone) in enumerate(zip(found[0][0], values, strict=True)):
         assert ours == pytest.approx(alone, rel=1e-8, abs=1e-10), step
     for name, numbers in final.items():
-        # Biases before a batch norm have gradients of rounding errors alone, which Adam magnifies: running means follow.
+        # Biases before a batch norm have gradients of rounding errors, which Adam magnifies: running means follow.
         if "running_var" in name:
             assert found[0][1][name] == pytest.approx(numbers, rel=1e-8, abs=1e-10), name
 
