@@ -24,13 +24,20 @@ RATE = Fraction(25)
 
 
 def bench_files(
-    engine: Engine, weights: Path | str, options: list[str], frames: int, long: int, say: Callable[[str], None]
+    engine: Engine,
+    weights: Path | str,
+    options: list[str],
+    frames: int,
+    long: int,
+    say: Callable[[str], None],
+    starts: int = 3,
 ) -> dict[str, Any]:
     """Measure whole runs.
 
     weights  what `fomm animate --weights` is given in fresh processes, and `options` besides
     frames   of the clip of the throughput measurement
     long     frames of one more clip, whose only question is memory; 0 asks it of `frames`
+    starts   processes of the median time to the first frame
     returns  fps of each stage alone and of the whole, the share of the slowest stage reached; seconds to the first
              frame; peak memory of a process that animates one frame and of one that animates many, in MiB
     """
@@ -44,7 +51,7 @@ def bench_files(
         say(f"{frames} frames from file to file")
         stages = _stages(engine, place, frames)
         say("fresh processes")
-        first = [_process(place, "one", weights, options, say) for _ in range(3)]
+        first = [_process(place, "one", weights, options, say) for _ in range(starts)]
         many = _process(place, "long" if long else "short", weights, options, say)
     slowest = min(("decode", "network", "encode"), key=lambda stage: stages[stage])
     return {
