@@ -85,6 +85,7 @@ def animate(
     device: str = DEVICE,
     engine: EngineName = ENGINE,
     precision: Precision = PRECISION,
+    cuda_graphs: bool = typer.Option(False, "--cuda-graphs", help="Record the GPU's kernels once and replay them."),
     force: bool = FORCE,
     as_json: bool = JSON,
 ) -> None:
@@ -112,7 +113,7 @@ def animate(
     if path.exists() and not force:
         raise FommError(f"{path} exists already.", "Choose another name, or overwrite it with --force.")
     console = Console(stderr=True, highlight=False)
-    runner = open_engine(weights, device, engine, precision, console)
+    runner = open_engine(weights, device, engine, precision, console, cuda_graphs)
     settings = Settings(mode, adapt_scale, anchor, crop_source, crop_driving, face_detector, audio, crf, force)
     with frame_progress(console) as progress:
         report = animate_clip(runner, source, driving, [Output(path, layout)], settings, progress)
@@ -123,7 +124,9 @@ def animate(
         typer.echo(str(path))
 
 
-def open_engine(weights: str | None, device: str, engine: str, precision: str, console: Any) -> Engine:
+def open_engine(
+    weights: str | None, device: str, engine: str, precision: str, console: Any, cuda_graphs: bool = False
+) -> Engine:
     """The engine for these options; says once, on stderr, what runs where, and what the default weights know."""
     from fomm_cli.device import resolve, warning
 
@@ -150,7 +153,7 @@ def open_engine(weights: str | None, device: str, engine: str, precision: str, c
         if said := warning(place):
             console.print(f"[yellow]Warning:[/] {said}", soft_wrap=True)
         model = load_model(weights, device) if weights is not None else load_model(device=device)
-        runner = make_engine(model, engine, precision)
+        runner = make_engine(model, engine, precision, cuda_graphs)
     console.print(f"Engine: {runner.name}", markup=False, soft_wrap=True)
     return runner
 
