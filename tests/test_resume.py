@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import resource
 import signal
-import subprocess
 import sys
 import time
+from collections.abc import Callable
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import pytest
@@ -57,11 +59,17 @@ def assert_same(run: Path, whole: Path) -> None:
     assert not list((run / "checkpoints").glob(".*"))
 
 
-def killed(arguments: list[str], when: object) -> None:
-    """Run the command in a process of its own and kill it without warning as soon as `when` says so."""
-    process = multiprocessing.get_context("fork").Process(target=main, args=(arguments,))
+def in_a_process(work: Callable[[], int]) -> BaseProcess:
+    """Start a process of its own, forked from here, that exits with what `work` returns."""
+    process = multiprocessing.get_context("fork").Process(target=lambda: sys.exit(work()))
     process.start()
-    while process.is_alive() and not when():  # type: ignore[operator]
+    return process
+
+
+def killed(arguments: list[str], when: Callable[[], bool]) -> None:
+    """Run the command in a process of its own and kill it without warning as soon as `when` says so."""
+    process = in_a_process(lambda: main(arguments))
+    while process.is_alive() and not when():
         pass
     os.kill(process.pid, signal.SIGKILL)  # type: ignore[arg-type]
     process.join()
@@ -101,18 +109,19 @@ def test_killed_again_and_again_a_run_gives_the_same_numbers(place: Path) -> Non
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_told_to_stop_it_saves_first(place: Path, number: signal.Signals, code: int) -> None:
+def test_told_to_stop_it_saves_first(
+    place: Path, number: signal.Signals, code: int, capfd: pytest.CaptureFixture[str]
+) -> None:
     runs = f"told{code}"
     arguments = command(place, runs, "--checkpoint-minutes", "100", "--log-every", "1", "--set", "train.num_epochs=500")
-    with subprocess.Popen(
-        [sys.executable, "-m", "fomm_cli", *arguments], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as process:
-        run = place / runs / "00001-tiny"
-        while process.poll() is None and (not (run / "metrics.jsonl").is_file() or len(metrics(run)) < 3):
-            time.sleep(0.02)
-        process.send_signal(number)
-        _, errors = process.communicate(timeout=60)
-    assert process.returncode == code, errors
+    run = place / runs / "00001-tiny"
+    process = in_a_process(lambda: main(arguments))
+    while process.is_alive() and (not (run / "metrics.jsonl").is_file() or len(metrics(run)) < 3):
+        time.sleep(0.02)
+    os.kill(process.pid, number)  # type: ignore[arg-type]
+    process.join(60)
+    errors = capfd.readouterr().err
+    assert process.exitcode == code, errors
     assert "Traceback" not in errors
     assert "fomm resume" in errors
     assert checkpoint.read(run / "checkpoints" / "last.pt")["state"]["step"] == metrics(run)[-1]["step"]
@@ -155,22 +164,23 @@ def test_a_broken_checkpoint_and_an_unknown_run_are_explained(place: Path, capsy
     assert "no run 7" in capsys.readouterr().err
 
 
-def test_a_full_disk_leaves_the_last_checkpoint(place: Path) -> None:
-    """In a process of its own whose files may not grow beyond what one step's metrics need."""
+def test_a_full_disk_leaves_the_last_checkpoint(place: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """In a process of its own, whose files may not grow to the size of a checkpoint."""
     assert main(command(place, "full", "--steps", "3")) == 0
     run = find(place / "full", "last")
     before = run.last.read_bytes()
-    script = (
-        "import resource, signal, sys\n"
-        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
-        f"resource.setrlimit(resource.RLIMIT_FSIZE, ({len(before) // 2}, resource.RLIM_INFINITY))\n"
-        "from fomm_cli.commands.app import main\n"
-        f"sys.exit(main(['resume', {str(run.folder)!r}, '--steps', '5']))\n"
-    )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
-    assert done.returncode == 1, done.stderr
-    assert "no space" in done.stderr
-    assert "Traceback" not in done.stderr
+
+    def cramped() -> int:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) // 2, resource.RLIM_INFINITY))
+        return main(["resume", str(run.folder), "--steps", "5"])
+
+    process = in_a_process(cramped)
+    process.join(60)
+    errors = capfd.readouterr().err
+    assert process.exitcode == 1, errors
+    assert "no space" in errors
+    assert "Traceback" not in errors
     assert run.last.read_bytes() == before
     assert main(["resume", str(run.folder)]) == 0
     assert_same(run.folder, place / "whole" / "00001-tiny")
