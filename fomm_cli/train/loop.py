@@ -52,6 +52,8 @@ def train(
     device = own_device(resolve(options.device), world)
     if device.type == "cpu":
         keep_freed_memory()
+    else:
+        torch.backends.cudnn.benchmark = True  # every step has the same shapes: let cuDNN find its fastest kernels once
     split = find_split(options.data, options.seed)
     _, sampler, loader = feed(config, options, split, world, device)
     go_on = resume and run.last.is_file()  # else it stopped before its first checkpoint: it begins again
@@ -100,16 +102,17 @@ def train(
                     if due:
                         log.flush(config.train.batch_size)
                         give_up(log, config, run)
-                    # Several processes agree when to stop; asking costs a wait, so they do it now and then.
-                    if (due or world.size == 1) and any_of(bool(stop), world, device):
+                    # Several processes agree when to stop and save; asking costs a wait, so they do it now and then.
+                    asked = due or world.size == 1
+                    if asked and any_of(bool(stop), world, device):
                         stopping = True
                         break
                     if steps is not None and state.step >= steps:
                         break
                     minutes = (time.monotonic() - saved_at) / 60
-                    if (options.checkpoint_minutes and minutes >= options.checkpoint_minutes) or (
-                        options.checkpoint_steps and state.step % options.checkpoint_steps == 0
-                    ):
+                    late = options.checkpoint_minutes > 0 and minutes >= options.checkpoint_minutes
+                    counted = options.checkpoint_steps > 0 and state.step % options.checkpoint_steps == 0
+                    if counted or (asked and any_of(late, world, device)):
                         save()
                     mark = time.perf_counter()
                 if state.batch == sampler.batches:
