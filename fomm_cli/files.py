@@ -207,9 +207,57 @@ def fetch(
     if not url.lower().startswith(("http://", "https://")):
         raise FommError(f"{url} is not an http or https address.", "Download the file yourself and pass its path.")
     target = _prepare(dest)
-    if target.is_file() and (sha256 is None or _digest(target) == sha256.lower()):
+    if _is_there(target, sha256):
         return target
     part = target.with_name(f".{target.name}.download")
+    try:
+        with _alone(part):
+            if not _is_there(target, sha256):  # another process may have done it meanwhile
+                _complete(url, part, sha256, progress, attempts, target)
+    except OSError as error:
+        raise explain_os_error(error, target) from error
+    return target
+
+
+def _is_there(target: Path, sha256: str | None) -> bool:
+    return target.is_file() and (sha256 is None or _digest(target) == sha256.lower())
+
+
+@contextlib.contextmanager
+def _alone(part: Path) -> Iterator[None]:
+    """Wait until nobody else downloads to `part`: the processes of one training all want the same file at once.
+
+    The lock is on the part itself, so that no other file is left behind; it falls with its process, however that ends.
+    """
+    try:
+        import fcntl
+    except ImportError:  # no such locks on Windows
+        yield
+        return
+    while True:
+        with part.open("ab") as file:
+            with contextlib.suppress(OSError):  # a file system without locks
+                fcntl.flock(file, fcntl.LOCK_EX)
+            if not _is_open(part, file.fileno()):
+                continue  # it has taken its final name, or was given up
+            try:
+                yield
+            finally:
+                if _is_open(part, file.fileno()) and part.stat().st_size == 0:
+                    _forget(part)
+            return
+
+
+def _is_open(path: Path, descriptor: int) -> bool:
+    """Whether the open file still has this name."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False
+
+
+def _complete(url: str, part: Path, sha256: str | None, progress: Progress | None, attempts: int, target: Path) -> None:
+    """Download what `part` lacks, check it, and give it its name."""
     for attempt in range(1, attempts + 1):
         try:
             _download(url, part, progress)
@@ -235,12 +283,8 @@ def fetch(
             f"{url} is not the expected file: its sha256 is {found}, not {sha256.lower()}.",
             "The file was changed or damaged on its way; do not use it. Run the command again or report it.",
         )
-    try:
-        part.replace(target)
-    except OSError as error:
-        raise explain_os_error(error, target) from error
+    part.replace(target)
     _forget(part)
-    return target
 
 
 _digest = sha256

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -222,6 +223,20 @@ def test_fetch_accepts_a_part_that_was_already_whole(server: Server, tmp_path: P
     (tmp_path / ".f.bin.download.json").write_text(json.dumps(note))
     assert files.fetch(server.url, tmp_path / "f.bin", sha256=DIGEST).read_bytes() == BODY
     assert server.ranges == [f"bytes={len(BODY)}-"]
+
+
+def test_fetch_at_once_downloads_once(server: Server, tmp_path: Path) -> None:
+    """As the processes of one training do; the lock is between open files, so threads stand for them."""
+    together = threading.Barrier(4)
+
+    def one(_: int) -> bytes:
+        together.wait()
+        return files.fetch(server.url, tmp_path / "f.bin", sha256=DIGEST).read_bytes()
+
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(one, range(4))) == [BODY] * 4
+    assert server.ranges == [None]
+    assert names(tmp_path) == ["f.bin"]
 
 
 def test_fetch_refuses_what_is_not_expected(server: Server, tmp_path: Path) -> None:
