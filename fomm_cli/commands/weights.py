@@ -113,7 +113,7 @@ def info(
 @weights_app.command()
 def fetch(
     name: str = typer.Argument(
-        ..., metavar="NAME", help="A name of `fomm weights list`, or hf://owner/repo[/file][@rev]."
+        ..., metavar="NAME", help="A name of `fomm weights list`, or hf://owner/repo, hf://owner/repo/file@revision."
     ),
     output: Path | None = typer.Option(None, "-o", "--output", help="Copy the weights file here as well."),
     force: bool = _FORCE,

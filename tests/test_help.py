@@ -1,0 +1,34 @@
+"""Every command explains itself: help that cannot be drawn would end in a traceback."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import typer
+
+from fomm_cli.commands.app import app, main
+
+
+def verbs(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    yield path
+    for name, child in getattr(command, "commands", {}).items():
+        yield from verbs(child, (*path, name))
+
+
+VERBS = list(verbs(typer.main.get_command(app)))
+
+
+def test_the_walk_finds_commands_of_groups() -> None:
+    assert ("animate",) in VERBS
+    assert ("weights", "fetch") in VERBS
+
+
+@pytest.mark.parametrize("path", VERBS, ids=" ".join)
+def test_every_command_shows_its_help(
+    path: tuple[str, ...], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    assert main([*path, "--help"]) == 0
+    assert " ".join((*path, "[OPTIONS]")) in capsys.readouterr().out
