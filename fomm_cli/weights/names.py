@@ -35,7 +35,11 @@ def resolve(name_or_path: str | Path) -> Path:
         return path
     if "/" in name or os.sep in name or name.endswith(_SUFFIXES) or isinstance(name_or_path, Path):
         raise FommError(f"{name} does not exist.", _no_file(name))
-    raise FommError(f"There are no weights called {name!r}.", f"{nearest(name, list(CATALOGUE))} {_known_names()}")
+    raise FommError(
+        f"There are no weights called {name!r}.",
+        f"{nearest(name, list(CATALOGUE))} `fomm weights list` shows all. "
+        "A file needs its suffix, a repository on the Hub hf://owner/repo.",
+    )
 
 
 def _known(entry: Entry) -> Path:
@@ -57,7 +61,3 @@ def _no_file(name: str) -> str:
     if name.count("/") == 1 and not name.endswith(_SUFFIXES) and not name.startswith((".", "/")):
         return f"For a repository on the Hub write {SCHEME}{name}."
     return f"The name {bare} would do: leave the folder and suffix away." if bare in CATALOGUE else "Check the path."
-
-
-def _known_names() -> str:
-    return f"`fomm weights list` shows them: {', '.join(CATALOGUE)}. A file needs its suffix, the Hub hf://owner/repo."
