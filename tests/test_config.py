@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from fomm_cli import config as configs
+from fomm_cli.commands.app import main
 from fomm_cli.errors import FommError
 from fomm_cli.upstream import translate
 
@@ -105,3 +106,20 @@ def test_an_upstream_file_is_translated_and_its_foreign_keys_listed(golden: Path
     path.write_text(yaml.safe_dump(tree))
     with pytest.raises(FommError, match=r"train_params\.num_epoch"):
         configs.read(path)
+
+
+def test_check_goes_on_after_a_wrong_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    bad = tmp_path / "bad.yaml"
+    bad.write_text("model: {num_kps: 3}")
+    assert main(["config", "check", str(bad), "vox-256", "toon-46"]) == 1
+    said = capsys.readouterr()
+    lines = said.out.splitlines()
+    assert len(lines) == 3
+    assert lines[0].startswith(f"{bad}: wrong. ")
+    assert "model.num_kps" in lines[0]
+    assert lines[1].startswith("vox-256: fine")
+    assert lines[2].startswith("toon-46: wrong. ")
+    assert "toon-64" in lines[2]
+    assert "2 of 3 configurations are wrong" in said.err
+    assert main(["config", "check", str(bad)]) == 1
+    assert "model.num_kps" in capsys.readouterr().err

@@ -58,14 +58,28 @@ def check(
     files: list[str] = typer.Argument(..., metavar="PRESET|FILE...", help="Presets or YAML files."),
     overrides: list[str] = SET,
 ) -> None:
-    """Check configurations: unknown keys, wrong values, and what of an upstream file is ignored."""
-    from fomm_cli.config import read
+    """Check configurations: unknown keys, wrong values, and what of an upstream file is ignored.
 
+    All are checked, also after one that is wrong; then the exit code is 1.
+    """
+    from fomm_cli.config import read
+    from fomm_cli.errors import FommError
+
+    wrong = 0
     for source in files:
-        config, ignored = read(source, overrides)
+        try:
+            config, ignored = read(source, overrides)
+        except FommError as error:
+            if len(files) == 1:
+                raise
+            typer.echo(f"{source}: wrong. {' '.join(filter(None, (error.what, error.hint)))}")
+            wrong += 1
+            continue
         _say_ignored(ignored)
         height, width = config.data.frame_shape
         typer.echo(f"{source}: fine ({config.model.num_kp} keypoints, {width}x{height})")
+    if wrong:
+        raise FommError(f"{wrong} of {len(files)} configurations are wrong.")
 
 
 def _say_ignored(ignored: list[str]) -> None:
