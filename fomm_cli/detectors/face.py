@@ -31,7 +31,10 @@ class FaceDetector:
             file = NETWORKS["face-box"].find(path)
         except FommError as error:
             home = NETWORKS["face-box"].source
-            hint = f"Download it yourself from {home} and give its path, or crop without a network: center or x,y,w,h."
+            hint = (
+                f"Download it yourself from {home} and give its path, "
+                "or crop without a network: a box x,y,w,h or, in clips, motion."
+            )
             raise FommError(error.what, error.hint if path is not None else hint) from error
         self._network = OnnxNetwork(file)
         self.digest = self._network.digest
