@@ -153,6 +153,21 @@ def test_a_zip_made_by_other_means_is_a_clip(tmp_path: Path) -> None:
     assert clip.rate is None
 
 
+@pytest.mark.parametrize("rate", ["1e99999999", "1/0", "-25", "nan", 25])
+def test_a_note_with_a_strange_rate_tells_none(tmp_path: Path, rate: object) -> None:
+    members = {"0.png": png(), "clip.json": json.dumps({"rate": rate}).encode()}
+    assert open_clip(zip_of(tmp_path / "clip.zip", members)).rate is None
+
+
+def test_an_encrypted_note_is_not_read(tmp_path: Path) -> None:
+    path = zip_of(tmp_path / "clip.zip", {"0.png": png(), "clip.json": b'{"rate": "25"}'})
+    data = bytearray(path.read_bytes())
+    data[data.rindex(b"PK\x01\x02") + 8] |= 1  # the flag of the last entry in the index
+    path.write_bytes(data)
+    clip = open_clip(path)
+    assert (len(clip), clip.rate) == (1, None)
+
+
 def test_damaged_zips_say_which_frame(tmp_path: Path) -> None:
     path = tmp_path / "clip.zip"
     write_packed(path, pictures(3), Packing(lossless=True))

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from fomm_cli.errors import FommError
 from fomm_cli.files import check_payload, write_text
+from fomm_cli.media.sequence import parse_rate
 
 COLUMNS = ("video_id", "start", "end", "bbox", "fps", "width", "height", "partition")
 PARTITIONS = ("train", "test")
@@ -177,10 +178,7 @@ def _whole(text: str, column: str, where: str) -> int:
 
 def _rate(text: str, where: str) -> Fraction:
     """Frames a second: `25`, `29.97`, or exactly, `30000/1001`."""
-    try:
-        rate = Fraction(text)
-    except (ValueError, ZeroDivisionError):
-        rate = Fraction(0)
-    if not 0 < rate <= 1000:
+    rate = parse_rate(text)
+    if rate is None or not 0 < rate <= 1000:
         raise FommError(f"{where}: fps is {text!r}.", "It is the number of frames a second, such as 25 or 30000/1001.")
     return rate

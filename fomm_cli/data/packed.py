@@ -19,7 +19,7 @@ from fomm_cli.data.clips import BROKEN_IMAGE, rgb
 from fomm_cli.errors import FommError
 from fomm_cli.files import check_payload
 from fomm_cli.media.image import MAX_PIXELS
-from fomm_cli.media.sequence import natural_key
+from fomm_cli.media.sequence import natural_key, parse_rate
 
 ABOUT = "clip.json"
 MAX_FRAMES = 2_000_000
@@ -122,7 +122,7 @@ def _about(archive: zipfile.ZipFile) -> dict[str, Any]:
         entry = archive.getinfo(ABOUT)
     except KeyError:
         return {}
-    if entry.file_size > MAX_ABOUT_BYTES or entry.compress_type != zipfile.ZIP_STORED:
+    if entry.file_size > MAX_ABOUT_BYTES or entry.compress_type != zipfile.ZIP_STORED or entry.flag_bits & 1:
         return {}
     try:
         about = json.loads(archive.read(entry))
@@ -132,10 +132,5 @@ def _about(archive: zipfile.ZipFile) -> dict[str, Any]:
 
 
 def _rate(text: object) -> Fraction | None:
-    if not isinstance(text, str) or len(text) > 40:
-        return None
-    try:
-        rate = Fraction(text)
-    except (ValueError, ZeroDivisionError):
-        return None
-    return rate if 0 < rate <= 10_000 else None
+    rate = parse_rate(text) if isinstance(text, str) else None
+    return rate if rate is not None and 0 < rate <= 10_000 else None

@@ -16,6 +16,22 @@ DEFAULT_RATE = Fraction(25)
 SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"}
 
 
+_RATE = re.compile(r"\d{1,18}(\.\d{1,18}|/\d{1,18})?")
+
+
+def parse_rate(text: str) -> Fraction | None:
+    """Frames per second from a file: `25`, `29.97` or `30000/1001`; None for anything else.
+
+    Exponents are not taken: `1e99999999` alone would keep a processor busy for hours.
+    """
+    if _RATE.fullmatch(text) is None:
+        return None
+    try:
+        return Fraction(text)
+    except ZeroDivisionError:
+        return None
+
+
 def natural_key(name: str) -> list[tuple[int, int, str]]:
     """Sort key under which 2.png comes before 10.png."""
     return [
