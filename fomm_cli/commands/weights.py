@@ -208,7 +208,7 @@ def convert(
     ]
     _print_lines(lines)
     if done.assumed:
-        typer.echo("What is assumed the file cannot tell: change it with --set KEY=VALUE or --config.", err=True)
+        typer.echo("The file does not tell what is assumed here: change it with --set KEY=VALUE or --config.", err=True)
 
 
 def _is_checkpoint(path: Path) -> bool:

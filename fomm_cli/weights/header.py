@@ -96,7 +96,7 @@ def check_kind(path: str | Path) -> Path:
     if path.is_dir():
         raise FommError(
             f"{path} is a folder, not {WHAT}.",
-            "Pass the .safetensors file itself. An exported model's folder is for the commands that run exports.",
+            "Pass the .safetensors file itself. Of folders, `fomm animate` takes those of `fomm export`.",
         )
     files.check_payload(path, WHAT)
     if looks_like_checkpoint(path):
