@@ -128,6 +128,19 @@ def test_half_precision(golden: Path, tmp_path: Path) -> None:
     assert engine.render(engine.encode(frames[0]), pose.apply(lambda each: each[:1]), pose).shape == frames.shape
 
 
+def test_int8_in_the_residual_blocks(golden: Path, tmp_path: Path) -> None:
+    model = golden_model(golden, "first_order")
+    frames = clip(model.size, 4)
+    agreement = export(model, golden_config(golden, "first_order"), tmp_path / "out", precision="int8", clips=[frames])
+    assert agreement.psnr > 30
+    assert agreement.errors["render.prediction"] > 1e-4  # something was rounded
+    graph = onnx.load(str(tmp_path / "out" / "render.onnx")).graph
+    whole = [each.name for each in graph.initializer if each.data_type == onnx.TensorProto.INT8 and len(each.dims) == 4]
+    assert len(whole) == 2 * model.config.generator.num_bottleneck_blocks
+    engine = OnnxEngine(tmp_path / "out")
+    assert engine.name.startswith("onnx int8")
+
+
 def test_torch_export(golden: Path, tmp_path: Path) -> None:
     model = golden_model(golden, "first_order")
     agreement = export(model, golden_config(golden, "first_order"), tmp_path / "out", kind="pt2")

@@ -17,6 +17,7 @@ class Format(StrEnum):
 class ExportPrecision(StrEnum):
     FP32 = "fp32"
     FP16 = "fp16"
+    INT8 = "int8"
 
 
 def export(
@@ -26,10 +27,10 @@ def export(
         Format.ONNX, "--format", help="onnx: for onnxruntime and others. pt2: torch.export programs."
     ),
     precision: ExportPrecision = typer.Option(
-        ExportPrecision.FP32, "--precision", help="fp16 (onnx): half precision inside `render`, keypoints stay fp32."
+        ExportPrecision.FP32, "--precision", help="Inside `render` (onnx): fp16, or int8 in its residual blocks."
     ),
     frames: Path | None = typer.Option(
-        None, "--frames", metavar="CLIP", help="Real frames to compare on; by default the bundled clip."
+        None, "--frames", metavar="CLIP", help="Real frames to compare and calibrate on; else the bundled clip."
     ),
     force: bool = typer.Option(False, "--force", help="Replace an existing export."),
     as_json: bool = typer.Option(False, "--json", help="Print one JSON document instead of the path."),

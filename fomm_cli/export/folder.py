@@ -13,6 +13,7 @@ from torch import Tensor
 from fomm_cli.config import Config
 from fomm_cli.engine.onnx import FORMAT
 from fomm_cli.errors import FommError
+from fomm_cli.export.quantize import calibration, quantize
 from fomm_cli.export.verify import RUNS, Agreement, verify
 from fomm_cli.export.views import Graph, graphs
 from fomm_cli.export.write import OPSET, WRITERS
@@ -53,7 +54,7 @@ def export(
     """Write a model in eval mode as a folder and compare it with the model; nothing is left behind if they disagree.
 
     kind       onnx or pt2
-    precision  fp32; for onnx also fp16
+    precision  fp32; for onnx also fp16, and int8 (the residual blocks alone, calibrated on the clips)
     clips      real frames (N, H, W, 3) of the model's size to compare on, besides random ones
     """
     if (kind, precision) not in WRITERS:
@@ -67,6 +68,11 @@ def export(
             WRITERS[kind, precision](graph, file)
             cards[graph.name] = _card(graph, file)
         runs = {graph.name: RUNS[kind](place / cards[graph.name]["file"]) for graph in views}
+        if precision == "int8":
+            render = place / cards["render"]["file"]
+            quantize(render, calibration({graph.name: graph for graph in views}, runs, clips or [noise(model.size)]))
+            cards["render"]["sha256"] = sha256(render)
+            runs["render"] = RUNS[kind](render)
         agreement = verify(views, runs, [noise(model.size), *(clips or [])], precision)
         card = {
             "version": FORMAT,

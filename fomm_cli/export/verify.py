@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from fomm_cli.errors import FommError
 from fomm_cli.export.views import Graph
 
-TOLERANCE = {"fp32": 1e-3, "fp16": 1e-2}
+TOLERANCE = {"fp32": 1e-3, "fp16": 1e-2, "int8": 0.5}
 """The largest error allowed, of full scale."""
-MIN_PSNR = {"fp32": 60.0, "fp16": 50.0}
+MIN_PSNR = {"fp32": 60.0, "fp16": 50.0, "int8": 30.0}
 """And the least PSNR of a prediction, in dB."""
 
 Run = Callable[[list[NDArray[Any]]], list[NDArray[Any]]]

@@ -57,6 +57,7 @@ def write_pt2(graph: Graph, path: Path) -> None:
 WRITERS: dict[tuple[str, str], Callable[[Graph, Path], None]] = {
     ("onnx", "fp32"): write_onnx,
     ("onnx", "fp16"): write_onnx_fp16,
+    ("onnx", "int8"): write_onnx,
     ("pt2", "fp32"): write_pt2,
 }
 
