@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
+import os
 import tarfile
 import zipfile
 from pathlib import Path
@@ -16,6 +18,7 @@ from fomm_cli.acquire.archives import import_archive
 from fomm_cli.acquire.cutting import Style
 from fomm_cli.commands.app import main
 from fomm_cli.data.clips import open_clip
+from fomm_cli.errors import FommError
 from tests.movies import number_of, write_movie
 
 STYLE = Style(32, "packed", "stretch")
@@ -31,6 +34,13 @@ def strip(values: list[int]) -> bytes:
     buffer = io.BytesIO()
     cells = [np.full((24, 24, 3), value, np.uint8) for value in values]
     Image.fromarray(np.concatenate(cells, axis=1)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def noise(seed: int) -> bytes:
+    """A film strip of two frames that no archive can make smaller."""
+    buffer = io.BytesIO()
+    Image.fromarray(np.random.default_rng(seed).integers(0, 255, (24, 48, 3), np.uint8)).save(buffer, "PNG")
     return buffer.getvalue()
 
 
@@ -135,6 +145,45 @@ def test_what_is_damaged_is_left_out_and_named(tmp_path: Path, members: dict[str
     report = import_archive(as_zip(tmp_path / "x.zip", broken), tmp_path / "out", STYLE)
     assert dict(report.clips) == {"train": 1}
     assert report.skipped[0][0] == "train/a.png"
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_damaged_member_costs_one_clip(tmp_path: Path, method: int) -> None:
+    with zipfile.ZipFile(tmp_path / "x.zip", "w", method) as archive:
+        archive.writestr("train/a.png", noise(1))
+        archive.writestr("train/b.png", noise(2))
+    data = bytearray((tmp_path / "x.zip").read_bytes())
+    begin = data.index(b"train/a.png") + len("train/a.png") + 20
+    data[begin : begin + 60] = bytes(60)
+    (tmp_path / "x.zip").write_bytes(data)
+    report = import_archive(tmp_path / "x.zip", tmp_path / "out", STYLE)
+    assert dict(report.clips) == {"train": 1}
+    assert "damaged" in report.skipped[0][1]
+
+
+def test_a_damaged_tar_is_said_to_be(tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "x.tar.xz", "w:xz") as archive:
+        for name in "abcd":
+            entry, data = tarfile.TarInfo(f"train/{name}.png"), noise(ord(name))
+            entry.size = len(data)
+            archive.addfile(entry, io.BytesIO(data))
+    packed = bytearray((tmp_path / "x.tar.xz").read_bytes())
+    packed[len(packed) // 2 : len(packed) // 2 + 100] = bytes(100)
+    (tmp_path / "x.tar.xz").write_bytes(packed)
+    with pytest.raises(FommError, match="damaged"):
+        import_archive(tmp_path / "x.tar.xz", tmp_path / "out", STYLE)
+
+
+def test_a_full_disk_ends_the_import(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Full(io.BytesIO):
+        def read(self, size: int | None = -1) -> bytes:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    archive = as_zip(tmp_path / "x.zip", {"train/a.png": strip([1, 2])})
+    monkeypatch.setattr(zipfile.ZipFile, "open", lambda *_: Full())
+    with pytest.raises(FommError, match="no space is left"):
+        import_archive(archive, tmp_path / "out", STYLE)
+    assert not any((tmp_path / "out").iterdir())
 
 
 def test_the_command_tells_where_a_set_comes_from(capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import lzma
 import re
 import shutil
 import tarfile
 import tempfile
 import zipfile
+import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -18,12 +20,13 @@ import numpy as np
 
 from fomm_cli.acquire.cutting import Style
 from fomm_cli.acquire.fetch import plain_id
+from fomm_cli.acquire.reasons import NO_SPACE
 from fomm_cli.acquire.sinks import SUFFIX, ClipWriter, count_frames
 from fomm_cli.acquire.table import PARTITIONS
 from fomm_cli.data.clips import IMAGES, VIDEOS, open_clip
 from fomm_cli.detectors.geometry import Box
 from fomm_cli.errors import FommError
-from fomm_cli.files import check_payload
+from fomm_cli.files import check_payload, explain_os_error
 from fomm_cli.media.image import center_square
 from fomm_cli.media.sequence import DEFAULT_RATE
 
@@ -32,6 +35,8 @@ MAX_MEMBER = 4 << 30  # bytes of one file, unpacked
 MAX_RATIO = 200  # of unpacked to packed bytes, for files that are large enough to matter
 _SMALL = 16 << 20
 _BLOCK = 1 << 20
+# What the readers of archives raise for bytes they do not like; an OSError of theirs has no number of the system's.
+_DAMAGED = (zipfile.BadZipFile, tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, RuntimeError)
 
 
 @dataclass
@@ -131,7 +136,9 @@ def open_archive(path: Path) -> Iterator[Archive]:
             with tarfile.open(path) as taped:
                 yield _Tar(taped)
             return
-    except (zipfile.BadZipFile, tarfile.TarError, EOFError, NotImplementedError, OSError) as error:
+    except (*_DAMAGED, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise explain_os_error(error, path, "read") from error
         raise FommError(f"{path} is damaged: {error}.", "Download it again.") from error
     raise FommError(f"{path} is no archive.", "Give a zip, a tar, or the folder it was unpacked to.")
 
@@ -155,6 +162,8 @@ def import_archive(path: Path, out: Path, style: Style, say: Callable[[str], Non
                 try:
                     frames = _import_clip(archive, members, Path(scratch), target, style)
                 except FommError as error:
+                    if isinstance(error.__cause__, OSError) and error.__cause__.errno in NO_SPACE:
+                        raise  # no other clip would fare better
                     report.skipped.append((members[0].name, error.what.replace(scratch, "").strip()))
                     continue
             report.clips[partition] += 1
@@ -243,7 +252,9 @@ def _copy(archive: Archive, member: Member, target: Path) -> None:
                 if left < 0:
                     raise FommError(f"{member.name} is larger than it says.")
                 file.write(block)
-    except (zipfile.BadZipFile, tarfile.TarError, EOFError, RuntimeError, NotImplementedError) as error:
+    except (*_DAMAGED, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise explain_os_error(error, member.name, "unpacked") from error
         raise FommError(f"{member.name} is damaged: {error}.") from error
 
 

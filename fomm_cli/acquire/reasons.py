@@ -68,7 +68,7 @@ class Failure(Exception):  # noqa: N818 - not an error of the program
 
 _STATUS = {401: Reason.PRIVATE, 402: Reason.PRIVATE, 403: Reason.FORBIDDEN, 404: Reason.GONE, 410: Reason.GONE,
            429: Reason.RATE_LIMITED, 451: Reason.COUNTRY}  # fmt: skip
-_NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG}
+NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG}
 
 # Looked for in this order, in lower case with straight apostrophes: what is said of the request comes before what is
 # said of the video, for a blocked session is told that a video is "unavailable" too.
@@ -101,7 +101,7 @@ def classify(error: BaseException) -> Failure:
         if isinstance(part, Failure):
             return part
         number = getattr(part, "errno", None)
-        if isinstance(part, OSError) and (number in _NO_SPACE or (number and part.filename)):
+        if isinstance(part, OSError) and (number in NO_SPACE or (number and part.filename)):
             return Failure(Reason.DISK, message)  # of a file: the network's errors name none
         status = getattr(part, "status", None)
         if isinstance(status, int) and status in _STATUS:
