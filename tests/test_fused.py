@@ -117,6 +117,17 @@ def test_blend_equals_plain(golden: Path) -> None:
         compare(model, tensors["input.source"], tensors["input.driving"], network)
 
 
+@pytest.mark.parametrize("variant", ["first_order", "no_occlusion", "resized_flow"])
+def test_the_ways_of_a_gpu_equal_plain(golden: Path, variant: str) -> None:
+    """Without packing, gathering or Winograd: what runs where there is no oneDNN."""
+    model = golden_model(golden, variant)
+    tensors = load_file(golden / f"{variant}.safetensors")
+    for precision in (torch.float32, torch.bfloat16):
+        network = FusedNetwork(model, precision=precision, packed=False)
+        network.gathers = False
+        compare(model, tensors["input.source"], tensors["input.driving"], network)
+
+
 def test_one_frame_and_many_agree(golden: Path) -> None:
     model = golden_model(golden, "first_order")
     tensors = load_file(golden / "first_order.safetensors")

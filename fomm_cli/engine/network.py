@@ -73,6 +73,7 @@ class FusedNetwork:
         weight = model.generator.final.weight
         self.device = weight.device
         self.packed = packs(self.device) if packed is None else packed
+        self.gathers = self.device.type == "cpu"  # a GPU samples well by itself
         with torch.no_grad():
             self._detector(model)
             self._dense_motion(model)
@@ -221,7 +222,7 @@ class FusedNetwork:
         size = (features.shape[2], features.shape[3])
         flow = resize_flow(flow, size)
         weight = None if occlusion is None else resize(occlusion, size)
-        if self.device.type == "cpu":
+        if self.gathers:
             return gather(rows(features), size, flow, weight, self.config.align_corners)
         x = warp_shared(features, flow, self.config.align_corners)
         return _channels_last(x if weight is None else x * weight)
