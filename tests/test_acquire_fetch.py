@@ -287,6 +287,24 @@ def test_a_partial_download_is_resumed(tmp_path: Path, server: VideoServer, movi
     downloader.close()
 
 
+def test_no_other_program_downloads(tmp_path: Path, server: VideoServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """yt-dlp hands playlists that it cannot read to ffmpeg, which would open whatever they name."""
+    from yt_dlp.postprocessor import FFmpegPostProcessor
+
+    program = tmp_path / "bin" / "ffmpeg"
+    program.parent.mkdir()
+    program.write_text(f"#!/bin/sh\necho 'ffmpeg version 7.0 Copyright'\necho \"$@\" >> '{tmp_path}/started'\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
+    monkeypatch.setattr(FFmpegPostProcessor, "_version_cache", {None: None})
+    downloader = Downloader(tmp_path / "videos", Wishes(f"{server.address}/any/{{video_id}}.mp4", retries=0))
+    with pytest.raises(Failure) as caught:
+        downloader.fetch("playlist1")
+    downloader.close()
+    assert caught.value.reason == Reason.NO_FORMAT
+    assert not (tmp_path / "started").exists()
+
+
 @pytest.mark.parametrize(
     "url",
     ["file:///etc/passwd", "ftp://host/x", "http:///x", "javascript:1", "http://127.0.0.1/", "http://[::1]/", "http://10.0.0.8/x",

@@ -8,7 +8,16 @@ from collections import Counter
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-WAYS = ("missing", "forbidden", "login", "busy", "stall", "short", "page", "hop", "slow")
+WAYS = ("missing", "forbidden", "login", "busy", "stall", "short", "page", "hop", "slow", "playlist")
+
+
+PLAYLIST = b"""#EXTM3U
+#EXT-X-TARGETDURATION:2
+#EXT-X-KEY:METHOD=SAMPLE-AES,URI="http://10.0.0.1/key"
+#EXTINF:2,
+http://10.0.0.1/piece.ts
+#EXT-X-ENDLIST
+"""
 
 
 class VideoServer:
@@ -22,6 +31,7 @@ class VideoServer:
     /short/ID.mp4       announces more than it sends, every time
     /page/ID.mp4        an HTML page
     /hop/ID.mp4         a redirect to another host of this machine
+    /playlist/ID.mp4    an encrypted playlist of a piece on another host
     An id that begins with one of these words is served so below /any/.
     """
 
@@ -70,6 +80,8 @@ class VideoServer:
                 b"<!DOCTYPE html><html><head><title>Not here</title></head><body>Sorry.</body></html>",
                 "text/html",
             )
+        elif way == "playlist":
+            self._send(request, PLAYLIST, "application/vnd.apple.mpegurl")
         elif way == "hop":
             request.send_response(302)
             request.send_header("Location", f"http://localhost:{self._server.server_address[1]}/good/{name}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 import re
 import shutil
 import time
@@ -173,6 +174,8 @@ class Downloader:
             "cachedir": str(cache_dir() / "yt-dlp"), "max_filesize": None, "match_filter": self._limits.refuse,
             "progress_hooks": [self._limits.progress], "js_runtimes": {name: {} for name in _RUNTIMES},
             "ratelimit": wishes.rate or None,
+            # A playlist that the library cannot read itself would go to ffmpeg, which opens whatever it names.
+            "ffmpeg_location": os.devnull,
         }  # fmt: skip
         if wishes.sleep:
             options |= {"sleep_interval": wishes.sleep, "sleep_interval_requests": min(wishes.sleep / 4, 2.0)}
@@ -244,6 +247,10 @@ def _pause(n: int) -> float:
 def _guarded(options: dict[str, Any], trusted: frozenset[str]) -> Any:
     """yt-dlp's main object that opens no address which `refusal` forbids, wherever a page or redirect leads it."""
     from yt_dlp import YoutubeDL
+    from yt_dlp.postprocessor import FFmpegPostProcessor
+
+    with contextlib.suppress(AttributeError):  # where the library looks that asks without its options, in this thread
+        FFmpegPostProcessor._ffmpeg_location.set(os.devnull)
 
     class Guarded(YoutubeDL):
         def urlopen(self, request: Any) -> Any:

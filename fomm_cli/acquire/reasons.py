@@ -87,7 +87,7 @@ _PHRASES = (
                   r"|http error 4(04|10)"),
     (Reason.NO_FORMAT, r"requested format is not available|no video formats|drm protected|unsupported url"
                        r"|only images are available|is not a valid url|no media found|live event|premieres? in"
-                       r"|not currently live"),
+                       r"|not currently live|ffmpeg could not be found"),
     (Reason.NETWORK, r"timed? ?out|connection|getaddrinfo|name or service|temporary failure|network is unreachable|ssl"
                      r"|bytes read|incomplete|unable to (download|connect)|content too short|downloaded \d+ bytes"
                      r"|http error 5\d\d|did not get any data|remote end closed|giving up after"),
