@@ -68,6 +68,8 @@ def animate(
         def say(text: str) -> None:
             status.update(text)
 
+        say("checking the bundled weights")
+        trained = _bundled(device, precision)
         others: list[Engine] = []
         if onnx:
             from fomm_cli.engine.onnx import OnnxEngine
@@ -80,7 +82,7 @@ def animate(
         result = bench_animate(
             model, config.name, weights is not None, precision, batch, rounds, count, ladder, others, say
         )
-        result.gates |= _bundled(device, precision)
+        result.gates = trained | result.gates
         if files:
             from fomm_cli.bench.files import bench_files
             from fomm_cli.engine.choose import make_engine
