@@ -130,6 +130,14 @@ def test_dry_run_prints_the_plan_and_writes_nothing(place: Path, capsys: pytest.
     assert sorted((place / "runs").iterdir()) == before
 
 
+def test_dry_run_downloads_no_perceptual_network(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def obtain(*_: object) -> None:
+        raise AssertionError("a plan needs no trained perceptual network")
+
+    monkeypatch.setattr("fomm_cli.perceptual.obtain", obtain)
+    assert main(command(place, "--dry-run", "--set", "train.loss.perceptual=[1,1,1,1,1]")) == 0
+
+
 def test_tensorboard_events(place: Path) -> None:
     assert main(command(place, "--steps", "2", "--tensorboard")) == 0
     assert list((find(place / "runs", "last").folder / "tensorboard").glob("events*"))

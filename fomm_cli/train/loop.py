@@ -149,8 +149,11 @@ def tidy(run: Run, state: State) -> None:
     truncate(run.validation, state.step - 1 if state.batch else state.step)
 
 
-def start(config: Config, options: Options, device: torch.device, world: World) -> State:
-    """Fresh networks from the seed, or from `--init` weights, and the perceptual network."""
+def start(config: Config, options: Options, device: torch.device, world: World, measuring: bool = False) -> State:
+    """Fresh networks from the seed, or from `--init` weights, and the perceptual network.
+
+    measuring   where only time and memory count: no perceptual network is downloaded, random numbers do
+    """
     torch.manual_seed(options.seed)
     network = None
     weights = config.train.loss
@@ -165,7 +168,10 @@ def start(config: Config, options: Options, device: torch.device, world: World) 
             "Give five numbers, 0 for a slice that shall not count.",
         )
     if any(config.train.loss.perceptual):
-        network = perceptual.obtain(config.train.perceptual_network, options.perceptual_weights)
+        kind = config.train.perceptual_network
+        given = options.perceptual_weights
+        random = measuring and given is None
+        network = perceptual.freeze(perceptual.build(kind)) if random else perceptual.obtain(kind, given)
         smallest = min(config.train.scales) * min(config.data.frame_shape)
         if smallest < perceptual.SMALLEST[config.train.perceptual_network]:
             raise FommError(

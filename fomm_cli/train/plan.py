@@ -75,7 +75,7 @@ def plan(config: Config, options: Options) -> Plan:
         keep_freed_memory()
     split = find_split(options.data, options.seed)
     dataset, sampler, loader = feed(config, options, split, World(), device)
-    state = start(config, options, device, World())
+    state = start(config, options, device, World(), measuring=True)
     waits, times = [], []
     try:
         mark = time.perf_counter()
