@@ -34,7 +34,8 @@ def check(
     if overrides and source is None:
         raise typer.BadParameter("it changes a configuration: name one with --config.", param_hint="--set")
     config = None if source is None else configs.load(source, overrides)
-    with Progress(console=Console(stderr=True), transient=True) as progress:
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task("checking", total=None)
         result = run(
             root,

@@ -37,7 +37,7 @@ def pack(
 
     packing = Packing(lossless, quality, _size(size))
     console = Console(stderr=True)
-    with Progress(console=console, transient=True) as progress:
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task("packing", total=None)
 
         def report(outcome: Outcome, total: int) -> None:

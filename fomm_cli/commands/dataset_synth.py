@@ -45,7 +45,8 @@ def synth(
         seed=seed, size=size, frames=frames, rate=rate, clips=clips, still_head=still_head, still_pose=still_pose
     )
     columns = (TextColumn("Drawing"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("", total=None)
         report = synthesize(
             out,

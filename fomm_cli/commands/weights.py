@@ -132,7 +132,7 @@ def fetch(
         files.check_free(output, force)
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
-    with Progress(*columns, console=console, transient=True) as bar:
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task(name, total=None, visible=False)
         fetched = fetch_weights(
             name, lambda done, total: bar.update(task, completed=done, total=total, visible=True), force
