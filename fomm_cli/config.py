@@ -376,8 +376,10 @@ def _override(tree: dict[str, Any], override: str) -> None:
     except yaml.YAMLError as error:
         raise FommError(f"--set {override}: the value is not valid YAML.") from error
     *parents, leaf = key.split(".")
+    defaults = Config().model_dump(mode="json")
     for parent in parents:
-        inner = tree.setdefault(parent, {})
+        defaults = defaults[parent]  # a section that is not there has its own defaults, not those of its keys
+        inner = tree.setdefault(parent, defaults)
         if not isinstance(inner, dict):
             raise FommError(f"{parent} must be a mapping of keys.")
         tree = inner

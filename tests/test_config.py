@@ -44,6 +44,14 @@ def test_set_overrides_and_numeric_text_counts_as_a_number() -> None:
     assert config.train.batch_size == 8
 
 
+def test_setting_one_key_leaves_the_defaults_of_its_neighbours(tmp_path: Path) -> None:
+    path = tmp_path / "short.yaml"
+    path.write_text("train: {batch_size: 8}\n")
+    plain, turned = configs.load(path), configs.load(path, ["data.augmentation.rotation=5"])
+    assert turned.data.augmentation == plain.data.augmentation.model_copy(update={"rotation": 5.0})
+    assert turned.model_copy(update={"data": plain.data}) == plain
+
+
 @pytest.mark.parametrize(
     ("override", "suggestion"),
     [
