@@ -74,6 +74,6 @@ def _print_part(name: str, part: Part) -> None:
     more = f", {len(sizes) - 4} more" if len(sizes) > 4 else ""
     typer.echo(f"       sizes {', '.join(sizes[:4])}{more}")
     typer.echo(
-        f"       smallest {part.smallest[0]} ({part.smallest[1]} frames), "
-        f"largest {part.largest[0]} ({part.largest[1]} frames)"
+        f"       shortest {part.smallest[0]} ({part.smallest[1]} frames), "
+        f"longest {part.largest[0]} ({part.largest[1]} frames)"
     )
