@@ -206,6 +206,14 @@ def test_a_changed_file_is_noticed(exported: Path, tmp_path: Path) -> None:
         OnnxEngine(tmp_path)
 
 
+def test_a_card_cannot_name_files_elsewhere(exported: Path, tmp_path: Path) -> None:
+    card = json.loads((exported / "export.json").read_text())
+    card["graphs"]["detect"]["file"] = f"../{exported.name}/detect.onnx"
+    (tmp_path / "export.json").write_text(json.dumps(card))
+    with pytest.raises(FommError, match="damaged"):
+        OnnxEngine(tmp_path)
+
+
 def test_the_command(golden: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     weights, out = tmp_path / "tiny.safetensors", tmp_path / "onnx"
     save_weights(weights, golden_model(golden, "first_order"), golden_config(golden, "first_order"))

@@ -86,12 +86,14 @@ def read_card(folder: Path) -> dict[str, Any]:
         version = card["version"]
         files = [(graph["file"], graph["sha256"]) for graph in card["graphs"].values()]
         complete = {"detect", "encode", "render"} <= set(card["graphs"]) and len(card["size"]) == 2
+        if any(Path(name).name != name for name, _ in files):
+            raise ValueError("a file outside the folder")
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise FommError(f"{path} is damaged.", "Export again.") from error
     if version != FORMAT or not complete:
         raise FommError(f"{path} is of version {version}, this fomm reads {FORMAT}.", "Export again.")
     for name, digest in files:
-        file = folder / Path(name).name
+        file = folder / name
         if not file.is_file():
             raise FommError(f"{file} is missing.", "Copy the whole folder, or export again.")
         if sha256(file) != digest:
