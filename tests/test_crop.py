@@ -124,6 +124,13 @@ def test_a_second_run_adds_and_does_not_overwrite(movie: Path, tmp_path: Path) -
         crop_videos([movie, tmp_path / "my_film.mov"], tmp_path, lambda: BoxFinder(Patches()), Keep(), Style(32))
 
 
+def test_cropping_again_without_a_find_leaves_nothing_of_before(movie: Path, tmp_path: Path) -> None:
+    crop(movie, tmp_path)
+    crop(movie, tmp_path, Keep(min_frames=100), force=True)
+    assert read_table(tmp_path / "metadata.csv").cuts == []
+    assert not list((tmp_path / "train").iterdir())
+
+
 def test_the_command_by_motion(movie: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "out"
     assert main(["dataset", "crop", str(movie), "--out", str(out), "--find", "motion", *QUICK, "--json"]) == 0

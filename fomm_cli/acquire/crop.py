@@ -111,8 +111,6 @@ def crop_videos(
             report.broken.append((video, failure.message))
             continue
         report.rejected += rejected
-        for old in [cut for cut in known if cut.video == names[video]]:
-            _delete(style.file(out, old))
         done: list[Outcome] = []
         if cuts:
             say(f"{video}: cutting {len(cuts)} clips")
@@ -122,9 +120,13 @@ def crop_videos(
         report.kept += [one.cut for one in good]
         report.files += [style.file(out, one.cut) for one in good]
         report.frames += sum(one.frames for one in good)
+        earlier = [cut for cut in known if cut.video == names[video]]
         known = [cut for cut in known if cut.video != names[video]] + [one.cut for one in good]
-        if good:
+        if good or earlier:
             write_table(out / TABLE, known, force=True)
+        for path in {style.file(out, cut) for cut in earlier} - set(report.files):
+            _delete(path)
+        if good:
             report.sheets += _sheets(out, names[video], [style.file(out, one.cut) for one in good])
     return report
 
