@@ -245,7 +245,10 @@ def _pause(n: int) -> float:
 
 
 def _guarded(options: dict[str, Any], trusted: frozenset[str]) -> Any:
-    """yt-dlp's main object that opens no address which `refusal` forbids, wherever a page or redirect leads it."""
+    """yt-dlp's main object that opens no address which `refusal` forbids.
+
+    Redirects are followed below it, so of those the answer is refused, before any of it is read.
+    """
     from yt_dlp import YoutubeDL
     from yt_dlp.postprocessor import FFmpegPostProcessor
 
