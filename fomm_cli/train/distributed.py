@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from inspect import signature
 from typing import Any, NamedTuple
 
 import torch
@@ -116,9 +117,9 @@ def parallel(module: nn.Module, world: World, device: torch.device) -> nn.Module
     from torch.nn.parallel import DistributedDataParallel
 
     # Buffers need no broadcast: synchronised statistics and power iterations are the same everywhere.
-    return DistributedDataParallel(
-        module, device_ids=[device.index] if device.type == "cuda" else None, broadcast_buffers=False
-    )
+    renamed = "forward_sync_buffers" in signature(DistributedDataParallel.__init__).parameters
+    quiet: dict[str, Any] = {"forward_sync_buffers" if renamed else "broadcast_buffers": False}
+    return DistributedDataParallel(module, device_ids=[device.index] if device.type == "cuda" else None, **quiet)
 
 
 def synchronise_norms(module: Any, world: World, device: torch.device) -> Any:

@@ -6,11 +6,14 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 
 class _Normalise(torch.autograd.Function):
     """(x - mean) / sqrt(var + eps) * weight + bias with the moments of all processes' x together.
+
+    Every pass over the maps is one of torch's own batch-norm kernels, which read bf16 and count in float32.
 
     x        (B, C, H, W)
     returns  the normalised x; over all processes: mean (C,), biased variance (C,), values a channel (1,)
@@ -18,38 +21,51 @@ class _Normalise(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        precise = x.to(weight.dtype)
-        count = precise.new_tensor([precise.numel() / precise.shape[1]])
-        mean = precise.mean(dim=(0, 2, 3))
-        spread = (precise - _columns(mean)).square().sum(dim=(0, 2, 3))
+        zero, one = torch.zeros_like(weight), torch.ones_like(weight)
+        count = weight.new_tensor([x.numel() / x.shape[1]])
+        mean, variance = torch.batch_norm_update_stats(x, zero, one, 0.0)
         # One exchange: each process's own moments, combined here (Chan, Golub and LeVeque 1979).
-        mine = torch.cat((count, mean, spread))
+        mine = torch.cat((count, mean, variance))
         everyone = [torch.empty_like(mine) for _ in range(dist.get_world_size())]
         dist.all_gather(everyone, mine)
         table = torch.stack(everyone)
-        counts, means, spreads = table[:, :1], table[:, 1 : 1 + len(mean)], table[:, 1 + len(mean) :]
+        counts, means, variances = table[:, :1], table[:, 1 : 1 + len(mean)], table[:, 1 + len(mean) :]
         total = counts.sum(dim=0)
         mean = (counts * means).sum(dim=0) / total
-        variance = (spreads + counts * (means - mean).square()).sum(dim=0) / total
-        scale = torch.rsqrt(variance + eps)
-        normal = (precise - _columns(mean)) * _columns(scale)
-        ctx.save_for_backward(normal, weight, scale, total)
-        ctx.dtype = x.dtype
-        y = (normal * _columns(weight) + _columns(bias)).to(x.dtype)
+        variance = (counts * (variances + (means - mean).square())).sum(dim=0) / total
+        ctx.save_for_backward(x, weight, mean, variance, total)
+        ctx.eps = eps
         ctx.mark_non_differentiable(mean, variance, total)
-        return y, mean, variance, total
+        return F.batch_norm(x, mean, variance, weight, bias, False, 0.0, eps), mean, variance, total
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
-        normal, weight, scale, total = ctx.saved_tensors
-        gradient = gradients[0].to(weight.dtype)
-        for_bias = gradient.sum(dim=(0, 2, 3))
-        for_weight = (gradient * normal).sum(dim=(0, 2, 3))
+        x, weight, mean, variance, total = ctx.saved_tensors
+        eps = ctx.eps
+        gradient = gradients[0]
+        if x.is_contiguous(memory_format=torch.channels_last):
+            gradient = gradient.contiguous(memory_format=torch.channels_last)
+        _, for_weight, for_bias = torch.ops.aten.native_batch_norm_backward(
+            gradient, x, weight, mean, variance, None, None, False, eps, [False, True, True]
+        )
         sums = torch.stack((for_bias, for_weight))
         dist.all_reduce(sums)  # every process's x moved the shared moments
         shift, tilt = sums / total
-        for_x = (gradient - _columns(shift) - normal * _columns(tilt)) * _columns(weight * scale)
-        return for_x.to(ctx.dtype), for_weight, for_bias, None
+        # dx = w s (dy - shift - x^ tilt), where s = 1 / sqrt(var + eps) and x^ = (x - mean) s: a channel's dx is linear in
+        # its dy and x.
+        scale = torch.rsqrt(variance + eps)
+        of_gradient = weight * scale
+        of_x = -of_gradient * scale * tilt
+        constant = -of_gradient * shift - of_x * mean
+        for_x = _linear(x, of_x, constant, eps).add_(_linear(gradient, of_gradient, torch.zeros_like(weight), eps))
+        return for_x, for_weight, for_bias, None
+
+
+def _linear(x: Tensor, factor: Tensor, constant: Tensor, eps: float) -> Tensor:
+    """factor * x + constant for each channel, rounded once: a batch norm of mean 0 and deviation 1."""
+    return F.batch_norm(
+        x, torch.zeros_like(factor), torch.full_like(factor, 1 - eps), factor, constant, False, 0.0, eps
+    )
 
 
 class SharedBatchNorm(nn.BatchNorm2d):
@@ -77,7 +93,3 @@ def synchronised(module: nn.Module) -> nn.Module:
         if type(norm) is nn.BatchNorm2d:
             norm.__class__ = SharedBatchNorm
     return module
-
-
-def _columns(vector: Tensor) -> Tensor:
-    return vector.view(1, -1, 1, 1)
