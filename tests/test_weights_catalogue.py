@@ -175,3 +175,12 @@ def test_offline_fetches_nothing(monkeypatch: pytest.MonkeyPatch, capsys: pytest
     assert "by hand" in error
     assert main(["weights", "fetch", "vox-265"]) == 1
     assert "Did you mean 'vox-256'?" in capsys.readouterr().err
+
+
+def test_bundled_weights_that_are_missing_are_reported(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("fomm_cli.weights.catalogue.ASSETS", tmp_path / "nothing")
+    assert main(["weights", "fetch", DEFAULT, "-o", str(tmp_path / "copy.safetensors")]) == 1
+    assert f"The bundled weights {DEFAULT} are missing" in capsys.readouterr().err
+    assert not (tmp_path / "copy.safetensors").exists()

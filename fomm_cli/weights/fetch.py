@@ -12,6 +12,7 @@ from fomm_cli.errors import FommError, nearest
 from fomm_cli.weights import hub
 from fomm_cli.weights.catalogue import CATALOGUE, Entry, Source
 from fomm_cli.weights.header import looks_like_checkpoint
+from fomm_cli.weights.names import resolve
 
 _TRUE = {"1", "ON", "YES", "TRUE"}
 
@@ -45,7 +46,7 @@ def fetch(name: str, progress: files.Progress | None = None, force: bool = False
         raise FommError(f"There are no weights called {name!r}.", nearest(name, list(CATALOGUE)))
     entry = CATALOGUE[name]
     if entry.bundled:
-        return Fetched(entry.path, None, "bundled with fomm", [])
+        return Fetched(resolve(name), None, "bundled with fomm", [])
     if entry.path.is_file() and not force:
         return Fetched(entry.path, None, "here already", [])
     failed = []
