@@ -51,7 +51,7 @@ class _Normalise(torch.autograd.Function):
         sums = torch.stack((for_bias, for_weight))
         dist.all_reduce(sums)  # every process's x moved the shared moments
         shift, tilt = sums / total
-        # dx = w s (dy - shift - x^ tilt), where s = 1 / sqrt(var + eps) and x^ = (x - mean) s: a channel's dx is linear in
+        # dx = w s (dy - shift - x^ tilt), where s = 1 / sqrt(var + eps), x^ = (x - mean) s: a channel's dx is linear in
         # its dy and x.
         scale = torch.rsqrt(variance + eps)
         of_gradient = weight * scale
