@@ -63,9 +63,12 @@ class Plan:
                 f"network    {self.parameters / 1e6:.1f} million trained numbers",
                 f"memory     {self.memory_gib:.1f} GiB at the peak of a step",
                 f"time       {self.step_seconds:.3f} s a step ({self.data_seconds:.3f} s of it waiting for data): "
-                f"{self.hours:.1f} h in all, validation not counted",
+                f"{self._span()} in all, validation not counted",
             )
         )
+
+    def _span(self) -> str:
+        return f"{self.hours:.1f} h" if self.hours >= 1 else f"{60 * self.hours:.1f} min"
 
 
 def plan(config: Config, options: Options) -> Plan:
