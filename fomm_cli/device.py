@@ -21,7 +21,7 @@ def resolve(name: str = "auto") -> torch.device:
 
     kind, _, index = name.lower().partition(":")
     if kind not in KINDS or (index and (kind != "cuda" or not index.isdigit())):
-        raise FommError(f"There is no device {name!r}.", nearest(name, [*KINDS, "cuda:1"]))
+        raise FommError(f"There is no device {name!r}.", nearest(name, [*KINDS, "cuda:N"]))
     if kind == "auto":
         kind = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     if kind == "cuda":
