@@ -32,3 +32,12 @@ def test_every_command_shows_its_help(
     monkeypatch.setenv("COLUMNS", "200")
     assert main([*path, "--help"]) == 0
     assert " ".join((*path, "[OPTIONS]")) in capsys.readouterr().out
+
+
+def test_ctrl_c_is_answered(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def interrupted() -> list[str]:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("fomm_cli.config.presets", interrupted)
+    assert main(["config", "list"]) == 130
+    assert capsys.readouterr().err.strip() == "Interrupted."

@@ -86,6 +86,9 @@ def main(argv: list[str] | None = None) -> int:
     except BrokenPipeError:
         return 1
     except SystemExit as stop:
+        # typer turns Ctrl-C into its own Exit(130) without a word.
+        if isinstance(getattr(stop.__context__, "__cause__", None), KeyboardInterrupt):
+            typer.echo("Interrupted.", err=True)
         return stop.code if isinstance(stop.code, int) else int(bool(stop.code))
     finally:
         if previous is not None:
