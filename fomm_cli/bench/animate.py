@@ -38,6 +38,7 @@ class AnimateBench:
     network: dict[str, Any]
     rounds: int
     frames: int
+    processor_time: bool = False
     gates: dict[str, dict[str, float]] = field(default_factory=dict)
     model: dict[str, dict[str, float]] = field(default_factory=dict)
     host: dict[str, dict[str, float]] = field(default_factory=dict)
@@ -59,6 +60,7 @@ def bench_animate(
     ladder: bool = False,
     others: list[Engine] | None = None,
     say: Say = lambda text: None,
+    processor_time: bool = False,
 ) -> AnimateBench:
     """Measure a model in eval mode where its parameters are.
 
@@ -68,19 +70,22 @@ def bench_animate(
     rounds     turns of every row; frames  animated in a turn
     ladder     also the steps between the plain loop and the quickest row
     others     more engines for the host rows, such as an exported model
+    processor_time  see `take_turns`
     """
     device = next(model.parameters()).device
     quick = best_precision(device) if precision == "auto" else precision
     size = batch or make_engine(model, precision=quick).batch
-    result = AnimateBench(machine(device), describe(model, name, trained), rounds, frames)
+    result = AnimateBench(machine(device), describe(model, name, trained), rounds, frames, processor_time)
     pictures = to_tensor(clip(model.size, size + 1), device)
     say("checking that all ways agree")
     with _exact():
         rows, gates = _rows(model, pictures, quick, size, ladder)
         result.gates = {way: _plain(each) for way, each in gates.items()}
-        timings = take_turns(rows, rounds, frames, device, progress=say)
+        timings = take_turns(rows, rounds, frames, device, progress=say, processor_time=processor_time)
     result.model = _table(timings, PLAIN)
-    result.host = _hosts(model, quick, size, rounds, frames, others or [], say)
+    rows = _hosts(model, quick, size, others or [])
+    timings = take_turns(rows, rounds, frames, device, progress=say, processor_time=processor_time)
+    result.host = _table(timings, rows[0].name)
     return result
 
 
@@ -168,11 +173,8 @@ def _rows(
     return rows, gates
 
 
-def _hosts(
-    model: FirstOrderModel, quick: str, batch: int, rounds: int, frames: int, others: list[Engine], say: Say
-) -> dict[str, dict[str, float]]:
+def _hosts(model: FirstOrderModel, quick: str, batch: int, others: list[Engine]) -> list[Row]:
     """The engines from uint8 arrays to uint8 arrays: conversions and transfers included."""
-    device = next(model.parameters()).device
     engines = [
         make_engine(model, "plain"),
         *(make_engine(model, "fused", each) for each in dict.fromkeys(["fp32", quick])),
@@ -186,7 +188,7 @@ def _hosts(
             return engine.render(encoded, source, engine.detect(pictures[1:]))
 
         rows.append(Row(engine.name.partition(" on ")[0], run, batch))
-    return _table(take_turns(rows, rounds, frames, device, progress=say), rows[0].name)
+    return rows
 
 
 def _table(timings: dict[str, Timing], baseline: str) -> dict[str, dict[str, float]]:

@@ -71,13 +71,16 @@ def take_turns(
     device: torch.device,
     warm_up: int = 3,
     progress: Callable[[str], None] = lambda text: None,
+    processor_time: bool = False,
 ) -> dict[str, Timing]:
     """Time every row in every round, so that what else the machine does meets all of them alike.
 
     rounds   how often each row gets its turn
     frames   frames a turn, at least one call
     warm_up  calls before the first round
+    processor_time  count what the processor spends on this process, not the time that passes
     """
+    clock = time.process_time if processor_time else time.perf_counter
     timings = {row.name: Timing() for row in rows}
     for row in rows:
         progress(f"warming up: {row.name}")
@@ -89,13 +92,13 @@ def take_turns(
             progress(f"round {number + 1} of {rounds}: {row.name}")
             calls = max(1, round(frames / row.frames))
             spent = []
-            begin = time.perf_counter()
+            begin = clock()
             for _ in range(calls):
-                start = time.perf_counter()
+                start = clock()
                 row.run()
-                spent.append((time.perf_counter() - start) * 1e3 / row.frames)
+                spent.append((clock() - start) * 1e3 / row.frames)
             _wait(device)
-            mean = (time.perf_counter() - begin) * 1e3 / (calls * row.frames)
+            mean = (clock() - begin) * 1e3 / (calls * row.frames)
             timings[row.name].rounds.append(mean)
             timings[row.name].calls += spent if device.type == "cpu" else [mean]
     return timings

@@ -26,6 +26,9 @@ def animate(
     threads: int = typer.Option(0, "--threads", metavar="N", min=0, help="CPU threads; 0: as many as torch takes."),
     rounds: int = typer.Option(5, "--rounds", metavar="N", min=1, help="Turns of every row."),
     frames: int = typer.Option(0, "--frames", metavar="N", min=0, help="Frames a turn; 0: 12 on a CPU, 300 on a GPU."),
+    processor_time: bool = typer.Option(
+        False, "--processor-time", help="For a shared CPU: one thread, by the time the processor spends on it."
+    ),
     ladder: bool = typer.Option(False, "--ladder", help="Add the optimisations one by one."),
     onnx: bool = typer.Option(False, "--onnx", help="Export, and measure onnxruntime too."),
     files: bool = typer.Option(False, "--files", help="Measure whole files, the first frame and memory too."),
@@ -53,6 +56,8 @@ def animate(
     from fomm_cli.weights.load import load_model, read_config
 
     place = resolve(device)
+    if processor_time:
+        threads = 1
     if threads:
         torch.set_num_threads(threads)
     console = Console(stderr=True, highlight=False)
@@ -80,7 +85,17 @@ def animate(
             model.to(place)
             others.append(OnnxEngine(Path(folder) / "onnx", "cpu" if place.type == "cpu" else "auto", threads))
         result = bench_animate(
-            model, config.name, weights is not None, precision, batch, rounds, count, ladder, others, say
+            model,
+            config.name,
+            weights is not None,
+            precision,
+            batch,
+            rounds,
+            count,
+            ladder,
+            others,
+            say,
+            processor_time,
         )
         result.gates = trained | result.gates
         if files:
@@ -168,6 +183,7 @@ def _head(result: AnimateBench) -> str:
         f"{network['name']}, {width} x {height}, {network['parameters_m']} M parameters, "
         f"{'trained' if network['trained'] else 'random'} weights; {machine['device']}, {machine['processor']}, "
         f"torch {machine['torch']}; {result.rounds} rounds of {result.frames} frames"
+        f"{', in processor time' if result.processor_time else ''}"
     )
 
 
