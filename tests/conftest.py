@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import tarfile
 from pathlib import Path
 
@@ -10,6 +11,10 @@ import pytest
 
 # Two test workers with all threads each would fight over the processors; tiny networks gain nothing from threads.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+# A suite started in the background of a script inherits an ignored SIGINT, and so would every command it starts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,60 @@
+"""The bundled weights are good, not merely present."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+import fomm_cli
+from fomm_cli import load_model
+from fomm_cli.commands.app import main
+from fomm_cli.data.toon import draw, sample_identity, sample_motion
+from fomm_cli.losses import keypoint_spread
+from fomm_cli.media.video import probe
+from fomm_cli.model.network import FirstOrderModel
+
+ASSETS = Path(fomm_cli.__file__).parent / "assets"
+
+
+@pytest.fixture(scope="module")
+def model() -> FirstOrderModel:
+    return load_model("toon-128", device="cpu")
+
+
+def test_the_default_weights_are_small_and_say_what_they_are(model: FirstOrderModel) -> None:
+    assert model.size == (128, 128)
+    assert not model.training
+    assert sum(path.stat().st_size for path in ASSETS.glob("*.safetensors")) <= 12 * 2**20
+
+
+@torch.inference_mode()
+def test_unseen_people_are_rebuilt_far_better_than_by_copying(model: FirstOrderModel) -> None:
+    """Four people nobody trained on: half of the copying error at most, keypoints spread over the picture."""
+    people = sample_identity(7, 4, held_out=True)
+    motions = sample_motion(7, 5, 4, rate=3.0, held_out=True)
+    error = copied = 0.0
+    for number in range(4):
+        frames = draw(people[number : number + 1], motions[number], 128)
+        source, keypoints = frames[:1], model.detect(frames)
+        assert keypoint_spread(keypoints.value) >= 0.3
+        made = model.render(model.encode(source), model.detect(source), keypoints).prediction
+        error += float((made - frames)[1:].abs().mean())
+        copied += float((source - frames)[1:].abs().mean())
+    assert error <= 0.5 * copied
+
+
+def test_the_demo_makes_both_videos_with_sound_and_every_frame(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    folder = tmp_path / "demo"
+    assert main(["demo", "-o", str(folder), "--device", "cpu"]) == 0
+    told = capsys.readouterr().out.split()
+    driving = probe(ASSETS / "driving.mp4")
+    for name, width in (("result.mp4", 128), ("side-by-side.mp4", 3 * 128)):
+        assert str(folder / name) in told
+        info = probe(folder / name)
+        assert (info.width, info.height) == (width, 128)
+        assert info.frames == driving.frames
+        assert info.rate == driving.rate
+        assert info.has_audio == driving.has_audio
+    assert main(["demo", "-o", str(folder), "--device", "cpu"]) == 1  # nothing is overwritten
