@@ -100,7 +100,13 @@ def test_workers_change_nothing(every_layout: list[ClipRef], workers: int) -> No
     dataset = PairDataset(every_layout, config(BUSY, id_sampling=True), seed=1, repeats=4)
     sampler = PairSampler(len(dataset), 5, seed=1)
     loader = DataLoader(
-        dataset, batch_sampler=sampler, num_workers=workers, collate_fn=collate, persistent_workers=workers > 0
+        dataset,
+        batch_sampler=sampler,
+        num_workers=workers,
+        collate_fn=collate,
+        persistent_workers=workers > 0,
+        # The suite's own process has threads of every library by now, with which a fork may not survive.
+        multiprocessing_context="forkserver" if workers else None,
     )
     for epoch in range(2):
         sampler.set_epoch(epoch)

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
-import resource
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable
-from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import pytest
@@ -59,20 +57,19 @@ def assert_same(run: Path, whole: Path) -> None:
     assert not list((run / "checkpoints").glob(".*"))
 
 
-def in_a_process(work: Callable[[], int]) -> BaseProcess:
-    """Start a process of its own, forked from here, that exits with what `work` returns."""
-    process = multiprocessing.get_context("fork").Process(target=lambda: sys.exit(work()))
-    process.start()
-    return process
+def in_a_process(arguments: list[str], first: str = "") -> subprocess.Popen[bytes]:
+    """Start the command in a process of its own, after some statements of its own."""
+    code = f"import sys; {first}\nfrom fomm_cli.commands.app import main; sys.exit(main(sys.argv[1:]))"
+    return subprocess.Popen([sys.executable, "-c", code, *arguments])
 
 
 def killed(arguments: list[str], when: Callable[[], bool]) -> None:
     """Run the command in a process of its own and kill it without warning as soon as `when` says so."""
-    process = in_a_process(lambda: main(arguments))
-    while process.is_alive() and not when():
+    process = in_a_process(arguments)
+    while process.poll() is None and not when():
         pass
-    os.kill(process.pid, signal.SIGKILL)  # type: ignore[arg-type]
-    process.join()
+    process.kill()
+    process.wait()
 
 
 def test_killed_again_and_again_a_run_gives_the_same_numbers(place: Path) -> None:
@@ -115,13 +112,13 @@ def test_told_to_stop_it_saves_first(
     runs = f"told{code}"
     arguments = command(place, runs, "--checkpoint-minutes", "100", "--log-every", "1", "--set", "train.num_epochs=500")
     run = place / runs / "00001-tiny"
-    process = in_a_process(lambda: main(arguments))
-    while process.is_alive() and (not (run / "metrics.jsonl").is_file() or len(metrics(run)) < 3):
+    process = in_a_process(arguments)
+    while process.poll() is None and (not (run / "metrics.jsonl").is_file() or len(metrics(run)) < 3):
         time.sleep(0.02)
-    os.kill(process.pid, number)  # type: ignore[arg-type]
-    process.join(60)
+    process.send_signal(number)
+    process.wait(60)
     errors = capfd.readouterr().err
-    assert process.exitcode == code, errors
+    assert process.returncode == code, errors
     assert "Traceback" not in errors
     assert "fomm resume" in errors
     assert checkpoint.read(run / "checkpoints" / "last.pt")["state"]["step"] == metrics(run)[-1]["step"]
@@ -169,16 +166,12 @@ def test_a_full_disk_leaves_the_last_checkpoint(place: Path, capfd: pytest.Captu
     assert main(command(place, "full", "--steps", "3")) == 0
     run = find(place / "full", "last")
     before = run.last.read_bytes()
-
-    def cramped() -> int:
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) // 2, resource.RLIM_INFINITY))
-        return main(["resume", str(run.folder), "--steps", "5"])
-
-    process = in_a_process(cramped)
-    process.join(60)
+    cramped = "import resource, signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
+    cramped += f"resource.setrlimit(resource.RLIMIT_FSIZE, ({len(before) // 2}, resource.RLIM_INFINITY))"
+    process = in_a_process(["resume", str(run.folder), "--steps", "5"], cramped)
+    process.wait(60)
     errors = capfd.readouterr().err
-    assert process.exitcode == 1, errors
+    assert process.returncode == 1, errors
     assert "no space" in errors
     assert "Traceback" not in errors
     assert run.last.read_bytes() == before
