@@ -51,8 +51,8 @@ def bench_files(
         say(f"{frames} frames from file to file")
         stages = _stages(engine, place, frames)
         say("fresh processes")
-        first = [_process(place, "one", weights, options, say) for _ in range(starts)]
-        many = _process(place, "long" if long else "short", weights, options, say)
+        first = [_process(place, "one", weights, options) for _ in range(starts)]
+        many = _process(place, "long" if long else "short", weights, options)
     slowest = min(("decode", "network", "encode"), key=lambda stage: stages[stage])
     return {
         "frames": frames,
@@ -88,9 +88,7 @@ def _stages(engine: Engine, place: Path, frames: int) -> dict[str, float]:
     return {stage: round(frames / spent, 2) for stage, spent in seconds.items()}
 
 
-def _process(
-    place: Path, name: str, weights: Path | str, options: list[str], say: Callable[[str], None]
-) -> tuple[float, float | None]:
+def _process(place: Path, name: str, weights: Path | str, options: list[str]) -> tuple[float, float | None]:
     """Seconds and peak memory (MiB) of `fomm animate` on a clip, from start to exit."""
     command = [sys.executable, "-m", "fomm_cli", "animate", str(place / "source.png"), str(place / f"{name}.mp4")]
     command += ["-o", str(place / "out.mp4"), "--force", "--anchor", "first", "--weights", str(weights), *options]

@@ -131,12 +131,19 @@ def _toon(
         figures = []
         if out is not None:
             by_name = {person.name: person for person in persons}
-            shown = next((name for name, method, _ in table if method.size is not None), names[0])
-            by = report.ranking(done, shown, parts.metrics)
-            for place, name, value in sheets.picked(report.per_clip(done, shown, by)):
-                caption = f"{place} of {shown}: {name}, {report.title(by)} {value:.4f}"
+            for name, caption in _picked(done, table, parts.metrics):
                 figures.append(sheets.toon_sheet(by_name[name], table, people, adapt_scale, caption))
     finish(result, figures, out, as_json)
+
+
+def _picked(done: list[Any], table: list[Any], metrics: tuple[str, ...]) -> list[tuple[str, str]]:
+    """(name, caption) of the best, median and worst clip of the first network, or else of the first column."""
+    from fomm_cli.evaluate import report, sheets
+
+    shown = next((name for name, method, _ in table if method.size is not None), table[0][0])
+    by = report.ranking(done, shown, metrics)
+    ranked = sheets.picked(report.per_clip(done, shown, by))
+    return [(name, f"{place} of {shown}: {name}, {report.title(by)} {value:.4f}") for place, name, value in ranked]
 
 
 def _real(
@@ -189,9 +196,6 @@ def _real(
         figures = []
         if out is not None:
             by_name = {pair.name: pair for pair in chosen}
-            shown = next((name for name, method, _ in table if method.size is not None), names[0])
-            by = report.ranking(done, shown, parts.metrics)
-            for place, name, value in sheets.picked(report.per_clip(done, shown, by)):
-                caption = f"{place} of {shown}: {name}, {report.title(by)} {value:.4f}"
+            for name, caption in _picked(done, table, parts.metrics):
                 figures.append(sheets.pair_sheet(by_name[name], table, parts.size, parts.device, adapt_scale, caption))
     finish(result, figures, out, as_json)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import random
 from pathlib import Path
@@ -32,8 +33,8 @@ def save(state: State, path: Path) -> None:
     with atomic_path(path, force=True) as temporary, temporary.open("wb") as file:
         try:
             torch.save(content, file)
-        except RuntimeError as error:  # torch's zip writer hides the operating system's reason
-            raise OSError(_reason(temporary, error), f"{error}", str(temporary)) from error
+        except RuntimeError as error:  # torch's zip writer hides the operating system's reason: a full disk, as a rule
+            raise OSError(errno.ENOSPC, f"{error}", str(temporary)) from error
         file.flush()
         os.fsync(file.fileno())
 
@@ -109,9 +110,3 @@ def set_random_state(saved: dict[str, Any]) -> None:
     torch.set_rng_state(saved["torch"])
     if saved["cuda"] and len(saved["cuda"]) == torch.cuda.device_count():
         torch.cuda.set_rng_state_all(saved["cuda"])
-
-
-def _reason(path: Path, error: BaseException) -> int:
-    import errno
-
-    return errno.ENOSPC
