@@ -226,6 +226,8 @@ class TrainConfig(_Frozen):
     """`vgg19`: torchvision's, as published. `compact`: a 16 times smaller distillation."""
     transform: TransformConfig = TransformConfig()
     loss: LossConfig = LossConfig()
+    balance: float = Field(0.0, ge=0, le=1)
+    """Pairs in which little moves count more in the image losses: 0 all the same, 1 inversely. Not published."""
     precision: Literal["fp32", "bf16"] = "fp32"
     """bf16: networks under autocast; softmax, Jacobians, coordinates and losses stay fp32."""
     compile: bool = False

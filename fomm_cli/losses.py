@@ -16,18 +16,46 @@ FeatureNetwork = Callable[[Tensor], list[Tensor]]
 """Image (B, 3, H, W) -> feature maps, the deepest last."""
 
 
-def reconstruction(generated: Tensor, driving: Tensor) -> Tensor:
-    """Mean absolute pixel difference of two images (B, C, H, W). Not in the published model."""
-    return mean_difference(generated, driving)
+TYPICAL_CHANGE = 0.05
+"""Mean absolute difference of two frames of a clip, about what a talking head makes: such a pair weighs 1."""
+
+
+def pair_weights(source: Tensor, driving: Tensor, balance: float) -> Tensor | None:
+    """How much each pair counts in the image losses: (TYPICAL_CHANGE / change) ^ balance, change at least 0.01.
+
+    Where only lids and lips move, the difference to be explained is some six times smaller than where the head moves,
+    and so is its gradient: a network learns heads and leaves faces. At balance 1 every pair counts by how much of its
+    own change is explained. Not in the published model. A pair's weight does not depend on its batch.
+
+    source, driving   (B, 3, H, W) in [0, 1]
+
+    returns           (B,), or None where balance is 0
+    """
+    if not balance:
+        return None
+    change = (source - driving).abs().flatten(1).mean(1)
+    return (TYPICAL_CHANGE / change.clamp(min=0.01)) ** balance
+
+
+def reconstruction(generated: Tensor, driving: Tensor, pairs: Tensor | None = None) -> Tensor:
+    """Mean absolute pixel difference of two images (B, C, H, W); `pairs` (B,) as of `pair_weights`. Not in the
+    published model.
+    """
+    return mean_difference(generated, driving, pairs)
 
 
 def perceptual(
-    network: FeatureNetwork, generated: Sequence[Tensor], driving: Sequence[Tensor], weights: Sequence[float]
+    network: FeatureNetwork,
+    generated: Sequence[Tensor],
+    driving: Sequence[Tensor],
+    weights: Sequence[float],
+    pairs: Tensor | None = None,
 ) -> Tensor:
     """Weighted mean absolute difference of features, summed over slices and pyramid scales (the paper's eq. 9).
 
     generated, driving   image pyramids, a list of (B, 3, H*s, W*s) each
     weights              one a slice
+    pairs                (B,) as of `pair_weights`
     """
     terms = []
     for made, true in zip(generated, driving, strict=True):
@@ -35,7 +63,7 @@ def perceptual(
             targets = network(true)
         for weight, feature, target in zip(weights, network(made), targets, strict=True):
             if weight:
-                terms.append(weight * mean_difference(feature, target))
+                terms.append(weight * mean_difference(feature, target, pairs))
     return _sum(terms, driving[0])
 
 
@@ -110,21 +138,31 @@ class _MeanDifference(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, a: Tensor, b: Tensor) -> Tensor:
+    def forward(ctx: Any, a: Tensor, b: Tensor, pairs: Tensor | None) -> Tensor:
         difference = a - b
-        ctx.save_for_backward(difference)
-        return difference.abs().sum(dtype=torch.promote_types(difference.dtype, torch.float32)) / difference.numel()
+        ctx.save_for_backward(difference, pairs)
+        precise = torch.promote_types(difference.dtype, torch.float32)
+        if pairs is None:
+            return difference.abs().sum(dtype=precise) / difference.numel()
+        each = difference.abs().sum(tuple(range(1, difference.dim())), dtype=precise)
+        return each @ pairs.to(precise) / difference.numel()
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None]:
-        (difference,) = ctx.saved_tensors
-        toward = difference.sign().mul_((gradients[0] / difference.numel()).to(difference.dtype))
-        return toward if ctx.needs_input_grad[0] else None, -toward if ctx.needs_input_grad[1] else None
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+        difference, pairs = ctx.saved_tensors
+        scale = gradients[0] / difference.numel()
+        if pairs is not None:
+            scale = (scale * pairs).reshape(-1, *[1] * (difference.dim() - 1))
+        toward = difference.sign().mul_(scale.to(difference.dtype))
+        return toward if ctx.needs_input_grad[0] else None, -toward if ctx.needs_input_grad[1] else None, None
 
 
-def mean_difference(a: Tensor, b: Tensor) -> Tensor:
-    """Mean |a - b| of two tensors of one shape, accumulated in float32 at least."""
-    return _MeanDifference.apply(a, b)
+def mean_difference(a: Tensor, b: Tensor, pairs: Tensor | None = None) -> Tensor:
+    """Mean |a - b| of two tensors of one shape (B, ...), accumulated in float32 at least.
+
+    pairs   (B,): a factor for each of the batch; all 1 if None
+    """
+    return _MeanDifference.apply(a, b, pairs)
 
 
 def _precise(tensor: Tensor) -> Tensor:

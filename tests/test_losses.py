@@ -89,6 +89,17 @@ def test_mean_difference_and_its_gradient_are_those_of_l1_loss() -> None:
         torch.testing.assert_close(one, other)
 
 
+def test_mean_difference_of_weighted_pairs_and_its_gradient() -> None:
+    torch.manual_seed(0)
+    a, b = (torch.randn(3, 2, 4, 5, dtype=torch.float64, requires_grad=True) for _ in range(2))
+    pairs = torch.tensor([0.5, 1.0, 4.0], dtype=torch.float64)
+    expected = ((a - b).abs().mean((1, 2, 3)) * pairs).mean()
+    ours = losses.mean_difference(a, b, pairs)
+    torch.testing.assert_close(ours, expected)
+    for mine, theirs in zip(torch.autograd.grad(ours, (a, b)), torch.autograd.grad(expected, (a, b)), strict=True):
+        torch.testing.assert_close(mine, theirs)
+
+
 def test_mean_difference_of_bf16_is_accumulated_in_float32() -> None:
     a = torch.full((300, 300), 1.0, dtype=torch.bfloat16)
     value = losses.mean_difference(a, torch.zeros_like(a))

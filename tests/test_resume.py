@@ -16,9 +16,11 @@ import torch
 import yaml
 
 from fomm_cli.commands.app import main
+from fomm_cli.config import Config
 from fomm_cli.errors import FommError
 from fomm_cli.train import checkpoint
 from fomm_cli.train.run import Run, find
+from fomm_cli.train.state import State
 from tests.training import TREE, tiny_clips, tiny_config
 
 STEPS = 40
@@ -177,6 +179,28 @@ def test_a_full_disk_leaves_the_last_checkpoint(place: Path, capfd: pytest.Captu
     assert run.last.read_bytes() == before
     assert main(["resume", str(run.folder)]) == 0
     assert_same(run.folder, place / "whole" / "00001-tiny")
+
+
+def test_a_failure_to_save_that_is_no_full_disk_is_not_called_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("a tensor without storage")
+
+    monkeypatch.setattr(torch, "save", broken)
+    with pytest.raises(RuntimeError, match="without storage"):
+        checkpoint.save(State(tiny_config(), torch.device("cpu"), None), tmp_path / "last.pt")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_checkpoint_without_a_newer_key_has_its_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    state = State(tiny_config(), torch.device("cpu"), None)
+    tree = state.config.model_dump(mode="json")
+    del tree["train"]["balance"]
+    with monkeypatch.context() as then:
+        then.setattr(Config, "to_yaml", lambda self: yaml.safe_dump(tree))
+        checkpoint.save(state, tmp_path / "last.pt")
+    checkpoint.load(state, tmp_path / "last.pt")
 
 
 def test_the_random_generators_are_part_of_a_checkpoint() -> None:

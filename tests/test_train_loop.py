@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import json
+import re
+import subprocess
+from io import StringIO
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from rich.console import Console
 
 from fomm_cli import load_model
 from fomm_cli.commands.app import main
+from fomm_cli.data.pairs import Batch, Failure
 from fomm_cli.train import checkpoint, logs, loop
-from fomm_cli.train.run import Options, Run, create, find
+from fomm_cli.train.distributed import World
+from fomm_cli.train.run import Options, Run, commit, create, find
 from fomm_cli.train.state import State
 from fomm_cli.weights import read_header
 from tests.data_material import strip
@@ -258,12 +264,49 @@ def test_a_full_queue_of_names_is_numbered_upwards(tmp_path: Path) -> None:
     assert names == ["00001-tiny", "00002-tiny", "00003-tiny"]
 
 
+def no_pairs(failures: tuple[Failure, ...] = ()) -> Batch:
+    return Batch(torch.empty(0), torch.empty(0), [], failures)
+
+
+def test_an_unreadable_clip_is_told_once_whichever_process_met_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine, others = Failure("a.mp4", "a.mp4 is empty."), Failure("b.mp4", "b.mp4 is empty.")
+    monkeypatch.setattr(logs, "gather", lambda items, world: [*items, mine, others])
+    heard = StringIO()
+    run = create(tmp_path, tiny_config(), Options(data="x"))
+    log = logs.Log(
+        run, ["loss", "keypoint_spread", "skipped"], torch.device("cpu"), 2, Console(file=heard), World(0, 2)
+    )
+    for step in (1, 2):
+        log.step({"step": step, "epoch": 0}, torch.tensor([1.0, 0.4, 0.0]), no_pairs((mine,)), 0.0)
+        log.flush(4)
+    told = [line for line in heard.getvalue().splitlines() if "cannot be read" in line]
+    assert [line.rsplit(": ", 1)[1] for line in told] == ["a.mp4 is empty.", "b.mp4 is empty."]
+
+
+def test_the_commit_is_that_of_the_code_not_of_the_folder_around_it(tmp_path: Path) -> None:
+    def git(*words: str) -> None:
+        identity = ["-c", "user.name=t", "-c", "user.email=t@t"]
+        subprocess.run(["git", *identity, *words], cwd=tmp_path, check=True, capture_output=True)
+
+    package = tmp_path / "site-packages"
+    package.mkdir()
+    (package / "run.py").write_text("")
+    (tmp_path / "theirs.txt").write_text("")
+    git("init")
+    git("add", "theirs.txt")
+    git("commit", "-m", "theirs")
+    assert commit(package) is None
+    git("add", "site-packages/run.py")
+    git("commit", "-m", "ours")
+    assert re.fullmatch("[0-9a-f]{40}", commit(package) or "")
+    (package / "run.py").write_text("# changed")
+    assert (commit(package) or "").endswith("-dirty")
+
+
 def test_warnings_of_jumps_and_collapse(tmp_path: Path) -> None:
     run = create(tmp_path, tiny_config(), Options(data="x"))
-    from io import StringIO
-
-    from rich.console import Console
-
     heard = StringIO()
     log = logs.Log(
         run,
@@ -275,7 +318,10 @@ def test_warnings_of_jumps_and_collapse(tmp_path: Path) -> None:
     for step in range(1, 400):
         loss, spread = (10.0 if step == 100 else 1.0), (0.4 if step < 300 else 0.01)
         log.step(
-            {"step": step, "epoch": 0}, torch.tensor([loss, 1.0, 900.0 if step == 200 else 40.0, spread, 0.0]), [], 0.0
+            {"step": step, "epoch": 0},
+            torch.tensor([loss, 1.0, 900.0 if step == 200 else 40.0, spread, 0.0]),
+            no_pairs(),
+            0.0,
         )
         log.flush(4)
     said = heard.getvalue()

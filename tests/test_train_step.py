@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from fomm_cli import perceptual
+from fomm_cli import losses, perceptual
 from fomm_cli.config import Config, build
 from fomm_cli.model.geometry import SmoothTransform
 from fomm_cli.train.state import Part, State
@@ -70,10 +70,10 @@ def golden_part(tensors: dict[str, Tensor], step: int) -> Part:
 
 
 def test_three_steps_are_the_originals(golden: Path) -> None:
-    config, losses = golden_training(golden)
+    config, steps = golden_training(golden)
     tensors = load_file(golden / "train_steps.safetensors")
     state = golden_start(golden, config)
-    for step, stored in enumerate(losses):
+    for step, stored in enumerate(steps):
         part = golden_part(tensors, step)
         frame = part.transform.frame(part.driving, True)
         torch.testing.assert_close(frame, tensors[f"step.{step}.transformed_frame"].double(), atol=1e-6, rtol=0)
@@ -168,6 +168,55 @@ def test_a_step_that_is_not_finite_changes_nothing(where: str) -> None:
             assert torch.equal(value, before[name]), name
     assert all(torch.isfinite(value).all() for value in tensors_of(state).values())
     assert values_of(state, [random_part(seed=2)])["skipped"] == 0
+
+
+def test_a_bad_discriminator_step_leaves_the_generators() -> None:
+    class Poisoned(torch.nn.Module):
+        def __init__(self, inner: torch.nn.Module) -> None:
+            super().__init__()
+            self.inner = inner
+
+        def forward(self, *arguments: object) -> Tensor:
+            return self.inner(*arguments) * float("nan")
+
+    state, sound = fresh(tiny_config()), fresh(tiny_config())
+    before = {name: value.clone() for name, value in tensors_of(state).items()}
+    assert state.discriminator_pass is not None
+    state.discriminator_pass = Poisoned(state.discriminator_pass)
+    assert values_of(state, [random_part()])["skipped"] == 1
+    sound.update([random_part()])
+    expected = tensors_of(sound)
+    for name, value in tensors_of(state).items():
+        if name.startswith("model."):
+            assert torch.equal(value, expected[name]), name
+        elif name.startswith("discriminator."):
+            assert torch.equal(value, before.get(name, value)), name
+
+
+def test_balance_weighs_pairs_by_what_moves_in_them() -> None:
+    source = torch.zeros(4, 3, 4, 4)
+    driving = torch.tensor([0.05, 0.025, 0.0, 0.5])[:, None, None, None].expand_as(source)
+    assert losses.pair_weights(source, driving, 0) is None
+    torch.testing.assert_close(losses.pair_weights(source, driving, 1), torch.tensor([1.0, 2.0, 5.0, 0.1]))
+    torch.testing.assert_close(losses.pair_weights(source, driving, 0.5), torch.tensor([1.0, 2.0, 5.0, 0.1]).sqrt())
+
+
+def test_a_balanced_batch_is_the_mean_of_its_balanced_pairs() -> None:
+    """Weights belong to pairs, not to batches: splitting a batch changes nothing."""
+    weights = {"reconstruction": 1.0, "generator_gan": 0.0}
+    config = tiny_config(loss=tiny_config().train.loss.model_copy(update=weights), balance=1.0)
+    part = random_part(dtype=torch.float64)
+    part.driving[:2].lerp_(part.source[:2], 0.9)
+    state = fresh(config, torch.float64)
+    state.model.eval()
+    whole = state.generator_pass(*part).terms["reconstruction"]
+    halves = [state.generator_pass(*half_of(part, where)).terms["reconstruction"] for where in (slice(2), slice(2, 4))]
+    torch.testing.assert_close(whole, torch.stack(halves).mean(), rtol=1e-10, atol=0)
+
+
+def half_of(part: Part, where: slice) -> Part:
+    transform = SmoothTransform(part.transform.theta[where], part.transform.weights[where])
+    return Part(part.source[where], part.driving[where], transform)
 
 
 def tensors_of(state: State) -> dict[str, Tensor]:

@@ -103,7 +103,7 @@ def carry_out(config: Config, options: Options, make: Callable[[], Run], resume:
             run_training(run, config, options, world, resume, Console(stderr=True), steps)
         except FommError:
             if world.first and not resume and not run.metrics.is_file():
-                shutil.rmtree(run.folder)  # nothing was trained: leave no empty run behind
+                shutil.rmtree(run.folder, ignore_errors=True)  # nothing was trained: leave no empty run behind
             raise
         if world.first:
             typer.echo(str(run.folder))

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import random
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 import torch
 import yaml
 
+from fomm_cli.config import Config
 from fomm_cli.errors import FommError
 from fomm_cli.files import atomic_path
 from fomm_cli.train.state import State
@@ -31,12 +31,37 @@ def save(state: State, path: Path) -> None:
         "random": random_state(),
     }
     with atomic_path(path, force=True) as temporary, temporary.open("wb") as file:
+        written = _Written(file)
         try:
-            torch.save(content, file)
-        except RuntimeError as error:  # torch's zip writer hides the operating system's reason: a full disk, as a rule
-            raise OSError(errno.ENOSPC, f"{error}", str(temporary)) from error
+            torch.save(content, cast(BinaryIO, written))
+        except RuntimeError as error:
+            if written.failure is None:
+                raise
+            raise written.failure from error
         file.flush()
         os.fsync(file.fileno())
+
+
+class _Written:
+    """A file that remembers why it could not be written: torch's zip writer hides the operating system's reason."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.failure: OSError | None = None
+
+    def write(self, data: Any) -> int:
+        try:
+            return self._file.write(data)
+        except OSError as error:
+            self.failure = error
+            raise
+
+    def flush(self) -> None:
+        try:
+            self._file.flush()
+        except OSError as error:
+            self.failure = error
+            raise
 
 
 def load(state: State, path: Path) -> None:
@@ -45,7 +70,8 @@ def load(state: State, path: Path) -> None:
     Raises FommError: no checkpoint, a broken one, or one of another config, naming the keys.
     """
     content = read(path)
-    differing = differences(yaml.safe_load(content["config"]), yaml.safe_load(state.config.to_yaml()))
+    then = Config.model_validate(yaml.safe_load(content["config"]))  # an older version's config lacks newer keys
+    differing = differences(then.model_dump(mode="json"), state.config.model_dump(mode="json"))
     if differing:
         raise FommError(
             f"The run's config.yaml differs from its checkpoint in {', '.join(differing)}.",

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from inspect import signature
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 import torch.distributed as dist
@@ -16,6 +16,8 @@ from torch import Tensor, nn
 
 from fomm_cli.errors import FommError
 from fomm_cli.train.sync_norm import synchronised
+
+T = TypeVar("T")
 
 
 class World(NamedTuple):
@@ -101,13 +103,13 @@ def share(value: str, world: World) -> str:
     return box[0]
 
 
-def gather(names: list[str], world: World) -> list[str]:
-    """The names of all processes, in order of rank; every one gets them."""
+def gather(items: list[T], world: World) -> list[T]:
+    """The items of all processes, in order of rank; every one gets them."""
     if world.size == 1:
-        return names
+        return items
     everyone: list[Any] = [None] * world.size
-    dist.all_gather_object(everyone, names)
-    return [name for one in everyone for name in one]
+    dist.all_gather_object(everyone, items)
+    return [item for one in everyone for item in one]
 
 
 def parallel(module: nn.Module, world: World, device: torch.device) -> nn.Module:

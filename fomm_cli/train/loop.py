@@ -72,7 +72,6 @@ def train(
         log.say(
             "Batch norm sees one pair at a time: expect unsteady training; a larger batch is better than accumulation."
         )
-    told: set[str] = set()
     stopping = False
     saved_at, saved_step = time.monotonic(), state.step
 
@@ -96,8 +95,7 @@ def train(
                     waited = time.perf_counter() - mark
                     values = state.update(parts)
                     state.batch += 1
-                    log.step({"step": state.step, "epoch": state.epoch, **state.rates()}, values, batch.names, waited)
-                    tell_failures(log, batch, told)
+                    log.step({"step": state.step, "epoch": state.epoch, **state.rates()}, values, batch, waited)
                     due = state.step % options.log_every == 0
                     if due:
                         log.flush(config.train.batch_size)
@@ -264,14 +262,6 @@ def split_batch(
         transform = SmoothTransform(theta[part], None if weights is None else weights[part])
         parts.append(Part(_last(source[part]), _last(driving[part]), transform))
     return parts
-
-
-def tell_failures(log: Log, batch: Batch, told: set[str]) -> None:
-    """Each unreadable clip once."""
-    for failure in batch.failures:
-        if failure.clip not in told:
-            told.add(failure.clip)
-            log.say(f"skipping a clip that cannot be read ({len(told)} so far): {failure.reason}")
 
 
 def give_up(log: Log, config: Config, run: Run) -> None:

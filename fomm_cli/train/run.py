@@ -203,12 +203,16 @@ def environment() -> dict[str, Any]:
 
 
 def commit(folder: Path) -> str | None:
-    """The git commit of the code, "-dirty" appended where tracked files were changed; None outside a repository."""
+    """The git commit of the code, "-dirty" appended where tracked files were changed.
+
+    None where the code is not tracked, as in an environment inside somebody else's repository.
+    """
 
     def git(*words: str) -> str:
         return subprocess.run(["git", *words], cwd=folder, capture_output=True, text=True, check=True).stdout.strip()
 
     try:
+        git("ls-files", "--error-unmatch", Path(__file__).name)
         return git("rev-parse", "HEAD") + ("-dirty" if git("status", "--porcelain", "--untracked-files=no") else "")
     except (OSError, subprocess.CalledProcessError):
         return None

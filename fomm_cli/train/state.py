@@ -83,8 +83,7 @@ class State:
         # Batch-norm statistics lie in one tensor, spectral-norm vectors in another, so that undoing a bad step's change
         # to them is one copy each, without asking the device whether the step was bad. (Not all in one: a change to one
         # view counts as a change to all, and batch norm's backward pass refuses statistics that were changed.)
-        trained: list[nn.Module] = [self.model] if self.discriminator is None else [self.model, self.discriminator]
-        self.statistics = [flat for module in trained if (flat := _gather_buffers(module)) is not None]
+        self.statistics = [_gather_buffers(module) for module in (self.model, self.discriminator) if module is not None]
         self._statistics_before = [flat.clone() for flat in self.statistics]
 
         if train.compile:
@@ -121,8 +120,8 @@ class State:
     def update(self, parts: Sequence[Part]) -> Tensor:
         """One step: generator and detector, then discriminator. Gradients are summed over the parts of the batch.
 
-        A step whose losses or gradients are not finite changes nothing. That is decided on the device: the host never
-        waits here, so that a GPU always has work queued.
+        A half of the step whose losses or gradients are not finite changes nothing, and a bad first half takes the
+        second with it. That is decided on the device: the host never waits here, so that a GPU always has work queued.
 
         returns  a vector, one value a name of `names`; losses are means over parts and processes
         """
@@ -145,6 +144,7 @@ class State:
         bad = _not_finite([values["loss"], values["grad_norm_generator"], values["grad_norm_kp_detector"]])
         self._apply("generator", bad)
         self._apply("kp_detector", bad)
+        halves = [bad]
 
         if self.discriminator_pass is not None:
             judged = []
@@ -158,9 +158,10 @@ class State:
             bad = bad + _not_finite([values["discriminator_gan"], values["grad_norm_discriminator"]])
             bad = bad.clamp(max=1)
             self._apply("discriminator", bad)
+            halves.append(bad)
 
-        for now, before in zip(self.statistics, self._statistics_before, strict=True):
-            now.copy_(torch.where(bad > 0, before, now))
+        for now, before, undone in zip(self.statistics, self._statistics_before, halves, strict=True):
+            now.copy_(torch.where(undone > 0, before, now))
         self._update_average()
         values["skipped"] = bad
         self.step += 1
@@ -234,8 +235,8 @@ class State:
         self._train_mode()
 
 
-def _gather_buffers(root: nn.Module) -> Tensor | None:
-    """Make all stored floating-point buffers views of one tensor, which is returned; None if there are none."""
+def _gather_buffers(root: nn.Module) -> Tensor:
+    """Make all stored floating-point buffers views of one tensor, which is returned; empty if there are none."""
     found = [
         (module, name, buffer)
         for module in root.modules()
@@ -243,7 +244,7 @@ def _gather_buffers(root: nn.Module) -> Tensor | None:
         if buffer.is_floating_point() and name not in module._non_persistent_buffers_set
     ]
     if not found:
-        return None
+        return torch.empty(0, device=next(root.parameters()).device)
     flat = torch.cat([buffer.detach().reshape(-1) for _, _, buffer in found])
     place = 0
     for module, name, buffer in found:

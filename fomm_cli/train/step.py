@@ -95,13 +95,14 @@ class GeneratorPass(nn.Module):
             rendered = model.render(model.encode(source), kp_source, kp_driving, deformed=False)
         prediction = rendered.prediction
         terms: dict[str, Tensor] = {}
+        pairs = losses.pair_weights(source, driving, self.config.train.balance)
         if self.perceptual is not None:
             # The pyramid outside autocast: bf16 would round the pictures to 8 bits before they are compared.
             made, true = self.pyramid(prediction), self.pyramid(driving)
             with torch.autocast(kind, torch.bfloat16, enabled=self.bf16):
-                terms["perceptual"] = losses.perceptual(self.perceptual, made, true, weights.perceptual)
+                terms["perceptual"] = losses.perceptual(self.perceptual, made, true, weights.perceptual, pairs)
         if weights.reconstruction:
-            terms["reconstruction"] = weights.reconstruction * losses.reconstruction(prediction, driving)
+            terms["reconstruction"] = weights.reconstruction * losses.reconstruction(prediction, driving, pairs)
         discriminator = self._judge[0]
         if discriminator is not None:
             terms.update(adversarial(weights, discriminator, prediction, driving, kp_driving))
