@@ -21,6 +21,7 @@ from fomm_cli.errors import FommError
 from fomm_cli.train import checkpoint
 from fomm_cli.train.run import Run, find
 from fomm_cli.train.state import State
+from fomm_cli.train.summary import state
 from tests.training import TREE, tiny_clips, tiny_config
 
 STEPS = 40
@@ -105,6 +106,24 @@ def test_killed_again_and_again_a_run_gives_the_same_numbers(place: Path) -> Non
     assert 0 < lines() < STEPS
     assert main(go_on) == 0
     assert_same(folder, place / "whole" / "00001-tiny")
+
+
+def test_a_run_has_one_process_at_a_time(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = place / "twice" / "00001-tiny"
+    log = folder / "metrics.jsonl"
+    process = in_a_process(command(place, "twice", "--set", "train.num_epochs=100000", "--workers", "1"))
+    try:
+        while process.poll() is None and not log.is_file():
+            time.sleep(0.01)
+        assert state(Run(folder)) == "training"
+        assert main(["resume", str(folder)]) == 1
+        assert "trained by another process" in capsys.readouterr().err
+        assert process.poll() is None
+    finally:
+        process.kill()
+        process.wait()
+    assert state(Run(folder)) == "stopped"
+    assert main(["resume", str(folder), "--steps", "1"]) == 0  # at once, whatever its reading process still does
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])

@@ -36,7 +36,7 @@ def test_list(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["runs", "list", "--runs", str(runs), "--json"]) == 0
     first, second = json.loads(capsys.readouterr().out)
     assert (first["state"], first["step"], first["epoch"], first["epochs"]) == ("finished", 15, 3, 3)
-    assert (second["state"], second["step"], second["validation"]) == ("begun", 4, None)
+    assert (second["state"], second["step"], second["validation"]) == ("stopped", 4, None)
     assert 0 < first["best_l1"] <= first["validation"]["l1"]
 
 

@@ -87,6 +87,7 @@ def train(
 def carry_out(config: Config, options: Options, make: Callable[[], Run], resume: bool, steps: int | None) -> None:
     """Join the other processes, if any, and train; the first of them makes the run folder and prints it."""
     import shutil
+    from contextlib import nullcontext
 
     from rich.console import Console
 
@@ -94,13 +95,14 @@ def carry_out(config: Config, options: Options, make: Callable[[], Run], resume:
     from fomm_cli.errors import FommError
     from fomm_cli.train.distributed import from_environment, joined, own_device, share
     from fomm_cli.train.loop import train as run_training
-    from fomm_cli.train.run import Run
+    from fomm_cli.train.run import Run, claimed
 
     world = from_environment()
     with joined(world, own_device(resolve(options.device), world)):
         run = Run(Path(share(str(make().folder) if world.first else "", world)))
         try:
-            run_training(run, config, options, world, resume, Console(stderr=True), steps)
+            with claimed(run) if world.first else nullcontext():
+                run_training(run, config, options, world, resume, Console(stderr=True), steps)
         except FommError:
             if world.first and not resume and not run.metrics.is_file():
                 shutil.rmtree(run.folder, ignore_errors=True)  # nothing was trained: leave no empty run behind

@@ -14,14 +14,17 @@ runs/00001-toon-128/
 
 from __future__ import annotations
 
+import errno
 import json
 import platform
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from fomm_cli import config as configs
 from fomm_cli.config import Config
@@ -123,6 +126,45 @@ class Run:
         if unknown:
             raise FommError(f"{self.options} holds unknown options: {', '.join(unknown)}.")
         return Options(**content)
+
+
+@contextmanager
+def claimed(run: Run) -> Iterator[None]:
+    """The run is this process's until the block ends; the claim falls with the process, however that ends.
+
+    Raises FommError where another process trains it: two would write over each other's steps.
+    """
+    with run.environment.open("ab") as file:  # a file that training never opens: closing any handle would end the claim
+        if not _lock(file):
+            raise FommError(
+                f"{run.folder} is being trained by another process.", "Wait until it ends, or stop it with Ctrl-C."
+            )
+        yield
+
+
+def is_claimed(run: Run) -> bool:
+    """Whether a process of this machine trains the run now; False where the system has no locks."""
+    try:
+        with run.environment.open("rb") as file:
+            return not _lock(file, shared=True)
+    except OSError:
+        return False
+
+
+def _lock(file: IO[bytes], shared: bool = False) -> bool:
+    """Lock an open file until it is closed; False where another process has it.
+
+    A record lock, not flock's: the reading processes of a training would inherit that and outlive a `kill -9` with it.
+    """
+    try:
+        import fcntl
+    except ImportError:  # no such locks on Windows
+        return True
+    try:
+        fcntl.lockf(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+    except OSError as error:  # else a file system without locks
+        return error.errno not in (errno.EACCES, errno.EAGAIN)
+    return True
 
 
 NUMBERED = re.compile(r"(\d{5,})-")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from fomm_cli.train import logs
-from fomm_cli.train.run import Run, read_json
+from fomm_cli.train.run import Run, is_claimed, read_json
 
 
 def summary(run: Run, full: bool = False) -> dict[str, Any]:
@@ -17,7 +17,7 @@ def summary(run: Run, full: bool = False) -> dict[str, Any]:
     found: dict[str, Any] = {
         "run": run.folder.name,
         "preset": config.name,
-        "state": "finished" if run.weights.is_file() else "begun" if steps else "empty",
+        "state": state(run),
         "step": last.get("step", 0),
         "epoch": last.get("epoch", -1) + 1,
         "epochs": config.train.num_epochs,
@@ -32,6 +32,13 @@ def summary(run: Run, full: bool = False) -> dict[str, Any]:
         found["options"] = read_json(run.options)
         found["environment"] = read_json(run.environment)
     return found
+
+
+def state(run: Run) -> str:
+    """finished, training (by a process of this machine, now) or stopped: `fomm resume` goes on with it."""
+    if is_claimed(run):
+        return "training"
+    return "finished" if run.weights.is_file() else "stopped"
 
 
 def mean(values: list[float | None]) -> float | None:
