@@ -92,7 +92,29 @@ def test_init_starts_from_weights_as_a_new_run(place: Path) -> None:
 
 def test_init_refuses_another_architecture(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     weights = str(place / "runs" / "00001-tiny" / "weights.safetensors")
-    assert main(command(place, "--init", weights, "--set", "model.num_kp=4")) == 1
+    assert main(command(place, "--init", weights, "--set", "model.num_kp=2")) == 1
+    assert "another architecture" in capsys.readouterr().err
+
+
+def test_init_adds_keypoints_to_those_of_the_weights(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    weights = place / "runs" / "00001-tiny" / "weights.safetensors"
+    few = load_model(weights, device="cpu")
+    keypoints = read_header(weights).config.model.num_kp
+    frozen = ["--set", "train.lr_generator=0", "--set", "train.lr_kp_detector=0", "--steps", "1"]
+    assert main(command(place, "--init", str(weights), "--set", f"model.num_kp={keypoints + 2}", *frozen)) == 0
+    assert "2 more begin at random" in capsys.readouterr().err
+    run = find(place / "runs", "last")
+    assert main(["runs", "export", str(run.folder), "-o", str(place / "more.safetensors")]) == 0
+    more = load_model(place / "more.safetensors", device="cpu")
+    grown, before = more.state_dict(), few.state_dict()
+    assert grown.keys() == before.keys()
+    for name, value in before.items():
+        if name.endswith(("weight", "bias")):
+            assert torch.equal(grown[name][tuple(slice(length) for length in value.shape)], value), name
+    image = torch.rand(2, 3, *few.size)
+    assert more.train().detect(image).value.shape[1] == keypoints + 2
+    torch.testing.assert_close(more.detect(image).value[:, :keypoints], few.train().detect(image).value)
+    assert main(command(place, "--init", str(weights), "--set", f"model.num_kp={keypoints - 1}", *frozen)) == 1
     assert "another architecture" in capsys.readouterr().err
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -57,7 +57,8 @@ def train(
     split = find_split(options.data, options.seed)
     _, sampler, loader = feed(config, options, split, world, device)
     go_on = resume and run.last.is_file()  # else it stopped before its first checkpoint: it begins again
-    state = start(config, replace(options, init=None) if go_on else options, device, world)
+    notes: list[str] = []
+    state = start(config, replace(options, init=None) if go_on else options, device, world, say=notes.append)
     if go_on:
         checkpoint.load(state, run.last)
     if resume and world.first:
@@ -68,6 +69,8 @@ def train(
         f"{'Resuming' if resume else 'Training'} {run.folder} on {describe(device)}: {len(split.train)} clips "
         f"({split.layout}), {sampler.batches} steps an epoch, {epochs} epochs"
     )
+    for note in notes:
+        log.say(note)
     if config.train.batch_size == world.size * config.train.accumulate and world.size == 1:
         log.say(
             "Batch norm sees one pair at a time: expect unsteady training; a larger batch is better than accumulation."
@@ -147,10 +150,18 @@ def tidy(run: Run, state: State) -> None:
     truncate(run.validation, state.step - 1 if state.batch else state.step)
 
 
-def start(config: Config, options: Options, device: torch.device, world: World, measuring: bool = False) -> State:
+def start(
+    config: Config,
+    options: Options,
+    device: torch.device,
+    world: World,
+    measuring: bool = False,
+    say: Callable[[str], None] | None = None,
+) -> State:
     """Fresh networks from the seed, or from `--init` weights, and the perceptual network.
 
     measuring   where only time and memory count: no perceptual network is downloaded, random numbers do
+    say         is told what a person should know about the start
     """
     torch.manual_seed(options.seed)
     network = None
@@ -182,12 +193,29 @@ def start(config: Config, options: Options, device: torch.device, world: World, 
         from fomm_cli.weights import init_from
 
         initial = init_from(options.init)
-        load_weights(state.model, initial.model, options.init)
+        tensors, missing = initial.model, config.model.num_kp - initial.config.model.num_kp
+        if missing > 0 and initial.config.model.model_copy(update={"num_kp": config.model.num_kp}) == config.model:
+            tensors = grown(tensors, state.model.state_dict())
+            if say is not None:
+                say(f"{options.init} has {initial.config.model.num_kp} keypoints; {missing} more begin at random.")
+        load_weights(state.model, tensors, options.init)
         if state.discriminator is not None and initial.discriminator is not None:
             load_weights(state.discriminator, initial.discriminator, options.init)
         if state.average is not None:
             state.average.load_state_dict(state.model.state_dict())
     return state
+
+
+def grown(given: dict[str, torch.Tensor], fresh: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The weights of a network with fewer keypoints for one with more.
+
+    The channels of a keypoint come after those of the one before it, everywhere: those of the new ones stay `fresh`.
+    """
+    whole = {}
+    for key, value in given.items():
+        whole[key] = fresh[key].clone()
+        whole[key][tuple(slice(length) for length in value.shape)] = value
+    return whole
 
 
 def load_weights(network: torch.nn.Module, given: dict[str, torch.Tensor], name: str) -> None:
