@@ -117,7 +117,7 @@ class FusedNetwork:
         self.winograd: WinogradBottleneck | None = None
         self.bottleneck: list[FusedResBlock] = []
         if quarter and len(generator.bottleneck) and gains(_width(generator.bottleneck), height, width):
-            tile = best_tile(height, width)
+            tile = best_tile(height, width, exact=self.precision == torch.float32)
             self.winograd = WinogradBottleneck(generator.bottleneck, tile)
         else:
             self.bottleneck = [FusedResBlock(block, like, self.packed) for block in generator.bottleneck]

@@ -12,7 +12,9 @@ too.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import cache
+from itertools import zip_longest
 from typing import Any, NamedTuple
 
 import torch
@@ -23,10 +25,14 @@ from fomm_cli.engine import fold
 from fomm_cli.engine.layers import packs
 from fomm_cli.model.blocks import ResBlock
 
-_POINTS = (0.0, 1.0, -1.0, 2.0, -2.0, 0.5, -0.5)
+_POINTS = {  # of evaluation: those of the larger tiles round least, for what that is worth in simple numbers
+    4: (0.0, 1.0, -1.0, 2.0, -2.0),
+    6: (0.0, 1.0, -1.0, 2.0, -2.0, 0.5, -0.5),
+    8: (0.0, 0.8, -0.8, 1.25, -1.25, 0.4, -0.4, 2.5, -2.5),
+}
 _MIN_CHANNELS = 128  # with fewer the transforms cost what the products save
 _MIN_PIXELS = 1024
-_PICTURES = 2  # at a time: weights are read half as often, and two pictures' tiles still fit into the cache
+_PIXELS = 8192  # of one or more pictures at a time: enough to be worth reading the weights for, few enough for caches
 
 
 def gains(channels: int, height: int, width: int) -> bool:
@@ -34,13 +40,16 @@ def gains(channels: int, height: int, width: int) -> bool:
     return channels >= _MIN_CHANNELS and height * width >= _MIN_PIXELS
 
 
-def best_tile(height: int, width: int) -> int:
-    """4 or 6, whichever leaves fewer products, borders included."""
+def best_tile(height: int, width: int, exact: bool = True) -> int:
+    """The tile that leaves the fewest products, borders included; 8 only where `exact` does not ask for float32's best.
+
+    A tile of 8 rounds five times coarser than one of 6, and still a hundred times finer than bf16.
+    """
 
     def products(tile: int) -> int:
         return -(-height // tile) * -(-width // tile) * (tile + 2) ** 2
 
-    return 6 if products(6) < products(4) else 4
+    return min((4, 6) if exact else (4, 6, 8), key=products)
 
 
 class Transforms(NamedTuple):
@@ -53,7 +62,7 @@ class Transforms(NamedTuple):
     @classmethod
     def of(cls, tile: int) -> Transforms:
         """By Toom and Cook: a product of polynomials from its values at n - 1 points and at infinity."""
-        n, points = tile + 2, torch.tensor(_POINTS[: tile + 1], dtype=torch.float64)
+        n, points = tile + 2, torch.tensor(_POINTS[tile], dtype=torch.float64)
         at, g, bt = (torch.zeros(rows, columns, dtype=torch.float64) for rows, columns in ((tile, n), (n, 3), (n, n)))
         for j, point in enumerate(points):
             others = torch.cat((points[:j], points[j + 1 :]))
@@ -69,34 +78,28 @@ class Scratch:
     """The buffers of one map size, shared by the convolutions of a network, which run one after another.
 
     Letters of the shapes: p pictures; t, u tile rows and columns; i, j rows and columns of a tile of inputs; a, b of
-    outputs; c channels. Where tiles reach beyond the picture, `padded` stays zero, and nobody reads what `sums` holds.
+    outputs; c channels. `padded` is the input of a convolution; its borders, and where tiles reach beyond the picture,
+    stay zero.
     """
 
     def __init__(self, pictures: int, height: int, width: int, channels: int, tile: int) -> None:
         self.pictures, self.height, self.width, self.channels, self.tile = pictures, height, width, channels, tile
         self.rows, self.columns = -(-height // tile), -(-width // tile)
         tall, wide, n = self.rows * tile, self.columns * tile, tile + 2
-        self.sums = torch.empty(pictures, tall, wide, channels)
         self.padded = torch.zeros(pictures, tall + 2, wide + 2, channels)
         self.strip = torch.empty(wide + 2, n, channels)
         self.tiles = torch.empty(pictures * self.rows, self.columns, n * n * channels)
         self.halved = torch.empty(self.columns, tile, n * channels)
-        self.output = torch.empty(pictures * self.rows, self.columns * tile, tile, channels)
+        self.output = torch.empty(wide, tile, channels)
 
     @property
     def inside(self) -> Tensor:
-        """The input of a convolution without its border of zeros, (p, H, W, c)."""
+        """`padded` without its borders, (p, H, W, c)."""
         return self.padded[:, 1 : 1 + self.height, 1 : 1 + self.width]
 
-    def tiled(self, maps: Tensor) -> Tensor:
-        """Maps of whole tiles, (p, H', W', c), seen as (p, t, a, u, b, c)."""
-        return maps.unflatten(1, (self.rows, self.tile)).unflatten(3, (self.columns, self.tile))
-
-    def rectified(self, output: Tensor) -> None:
-        """ReLU of a convolution's output, as the input of the next."""
-        torch.clamp_min(output, 0, out=self.tiled(self.padded[:, 1:-1, 1:-1]))
-        self.padded[:, 1 + self.height :] = 0
-        self.padded[:, :, 1 + self.width :] = 0
+    def strips(self, maps: Tensor) -> list[Tensor]:
+        """Maps (p, H, W, c) in strips as high as a tile, each (h, W, c); the lowest of a picture may be less high."""
+        return [strip for picture in maps for strip in picture.split(self.tile)]
 
 
 class Winograd:
@@ -116,24 +119,28 @@ class Winograd:
         self.bias = (constant[:, None, None] * constant[None, :, None] * bias).reshape(-1).float()
         self._ready = False
 
-    def __call__(self, scratch: Scratch) -> Tensor:
-        """Convolves `scratch.padded`; returns (p, t, a, u, b, c), valid until the scratch is used again."""
+    def __call__(self, scratch: Scratch) -> Iterator[Tensor]:
+        """Convolves `scratch.padded`, which may be overwritten from the first result on.
+
+        Yields (h, W, c), the strips of the result in the order of `Scratch.strips`, each valid until the next: whoever
+        consumes a strip finds it in the processor's cache.
+        """
         rows, columns, channels, tile = scratch.rows, scratch.columns, scratch.channels, scratch.tile
         n, width = tile + 2, columns * tile + 2
         bt_rows, bt_columns = _constant("bt", tile, width), _constant("bt", tile, columns)
-        for t in range(scratch.pictures * rows):
+        pixel = n * channels
+        overlapping = scratch.strip.as_strided((columns, n, pixel), (tile * pixel, pixel, 1))
+        for t, tiles in enumerate(scratch.tiles.view(-1, columns, n, pixel)):
             p, top = t // rows, t % rows * tile
             strip = scratch.padded[p, top : top + n].transpose(0, 1)  # (w, i, c)
             torch.bmm(bt_rows, strip, out=scratch.strip)
-            pixel = n * channels
-            overlapping = scratch.strip.as_strided((columns, n, pixel), (tile * pixel, pixel, 1))
-            torch.bmm(bt_columns, overlapping, out=scratch.tiles[t].view(columns, n, pixel))  # (u, j, i c)
-        products = self._products(scratch.tiles)
+            torch.bmm(bt_columns, overlapping, out=tiles)  # (u, j, i c)
         at_columns, at_rows = _constant("at", tile, columns), _constant("at", tile, columns * tile)
-        for t in range(scratch.pictures * rows):
-            torch.bmm(at_columns, products[t].view(columns, n, n * channels), out=scratch.halved)  # (u, b, i c)
-            torch.bmm(at_rows, scratch.halved.view(columns * tile, n, channels), out=scratch.output[t])  # (u b, a, c)
-        return scratch.output.view(-1, rows, columns, tile, tile, channels).permute(0, 1, 4, 2, 3, 5)
+        halved, output = scratch.halved, scratch.output
+        for t, products in enumerate(self._products(scratch.tiles).view(-1, columns, n, pixel)):
+            torch.bmm(at_columns, products, out=halved)  # (u, b, i c)
+            torch.bmm(at_rows, halved.view(-1, n, channels), out=output)  # (u b, a, c)
+            yield output[: scratch.width, : scratch.height - t % rows * tile].transpose(0, 1)
 
     def _products(self, tiles: Tensor) -> Tensor:
         """The matrix products of all taps: (t, u, taps c) to the same."""
@@ -166,16 +173,20 @@ class WinogradBottleneck:
         self._scratch: dict[tuple[int, int, int], Scratch] = {}
 
     def __call__(self, x: Tensor) -> Tensor:
-        for pictures in x.permute(0, 2, 3, 1).split(_PICTURES):
+        _, _, height, width = x.shape
+        for pictures in x.permute(0, 2, 3, 1).split(max(1, _PIXELS // (height * width))):
             scratch = self._of(pictures)
-            current = scratch.sums[:, : scratch.height, : scratch.width]
-            current.copy_(pictures)
-            total = scratch.tiled(scratch.sums)
-            for scale, shift, first, second in self.blocks:
-                torch.addcmul(shift, current, scale, out=scratch.inside).clamp_min_(0)
-                scratch.rectified(first(scratch))
-                total += second(scratch)
-            pictures.copy_(current)
+            sums, inside = scratch.strips(pictures), scratch.strips(scratch.inside)
+            scale, shift, _, _ = self.blocks[0]
+            torch.addcmul(shift, pictures, scale, out=scratch.inside).clamp_min_(0)
+            for (_, _, first, second), following in zip_longest(self.blocks, self.blocks[1:]):
+                for output, after in zip(first(scratch), inside, strict=True):
+                    torch.clamp_min(output, 0, out=after)
+                for output, total, after in zip(second(scratch), sums, inside, strict=True):
+                    total += output
+                    if following is not None:
+                        scale, shift, _, _ = following
+                        torch.addcmul(shift, total, scale, out=after).clamp_min_(0)
         return x
 
     def _of(self, pictures: Tensor) -> Scratch:
