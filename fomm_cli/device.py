@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fomm_cli.errors import FommError, nearest
+from fomm_cli.words import counted
 
 if TYPE_CHECKING:
     import torch
@@ -46,7 +47,7 @@ def describe(device: torch.device) -> str:
     if device.type == "mps":
         return f"mps (Apple GPU, {platform.machine()})"
     threads = torch.get_num_threads()
-    return f"cpu ({threads} thread{'s' if threads != 1 else ''}, {platform.machine()})"
+    return f"cpu ({counted(threads, 'thread')}, {platform.machine()})"
 
 
 def warning(device: torch.device) -> str | None:

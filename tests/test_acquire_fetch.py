@@ -142,6 +142,25 @@ def test_a_killed_run_goes_on_and_ends_the_same(tmp_path: Path, movies: Path) ->
     assert summarize(read_state(out)).videos_done == 6
 
 
+def test_a_run_killed_before_a_videos_end_was_noted_ends_it(tmp_path: Path, server: VideoServer) -> None:
+    out = tmp_path / "out"
+    argv = fetch(table(tmp_path / "t.csv", list(GOOD)[:2]), out, server)
+    assert main(argv) == 0
+    journal = out / "manifest.jsonl"
+    entries = [json.loads(line) for line in journal.read_text().splitlines()]
+    kept = [entry for entry in entries if (entry["kind"], entry.get("name")) != ("video", "good1")]
+    journal.write_text("".join(json.dumps(entry) + "\n" for entry in kept))
+    leftover = out / ".videos" / "good1.0.mp4"  # as a download is called
+    leftover.parent.mkdir(exist_ok=True)
+    leftover.write_bytes((server.folder / "good1.mp4").read_bytes())
+    before = dict(server.requests)
+    assert summarize(read_state(out)).videos_done == 1
+    assert main(argv) == 0
+    assert summarize(read_state(out)).videos_done == 2
+    assert dict(server.requests) == before
+    assert not leftover.exists()
+
+
 def test_a_finished_clip_that_was_not_noted_is_adopted(tmp_path: Path, server: VideoServer) -> None:
     source, out = table(tmp_path / "t.csv", ["good1"]), tmp_path / "out"
     assert main(fetch(source, out, server)) == 0

@@ -161,7 +161,7 @@ def test_the_command(source: Path, tmp_path: Path, capsys: pytest.CaptureFixture
     assert main(command) == 1
     done = capsys.readouterr()
     assert "not a film strip" in done.err
-    assert "1 clips cannot be read" in done.err
+    assert "1 clip cannot be read" in done.err
     assert main([*command[:-1], "huge"]) == 2
     assert main(["dataset", "pack", str(tmp_path / "none"), "-o", str(tmp_path / "out2")]) == 1
     assert "does not exist" in capsys.readouterr().err

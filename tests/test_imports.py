@@ -11,7 +11,7 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "fomm_cli"
 FLOORS = [
-    {"errors", "version"},
+    {"errors", "words", "version"},
     {"config", "upstream", "files", "device"},
     {"model"},
     {"media", "weights", "detectors", "draw"},

@@ -29,6 +29,7 @@ from fomm_cli.errors import FommError
 from fomm_cli.files import check_payload, explain_os_error
 from fomm_cli.media.image import center_square
 from fomm_cli.media.sequence import DEFAULT_RATE
+from fomm_cli.words import counted
 
 MAX_MEMBERS = 5_000_000
 MAX_MEMBER = 4 << 30  # bytes of one file, unpacked
@@ -169,7 +170,7 @@ def import_archive(path: Path, out: Path, style: Style, say: Callable[[str], Non
             report.clips[partition] += 1
             report.frames += frames
             if sum(report.clips.values()) % 100 == 0:
-                say(f"{sum(report.clips.values())} clips")
+                say(counted(sum(report.clips.values()), "clip"))
     return report
 
 

@@ -21,6 +21,7 @@ from fomm_cli.detectors.geometry import clip, square
 from fomm_cli.detectors.tracking import Finder, Track, find_tracks
 from fomm_cli.errors import FommError
 from fomm_cli.media.image import resize, write_image
+from fomm_cli.words import counted
 
 TABLE = "metadata.csv"
 _ENDLESS = range(10_000_000)
@@ -113,7 +114,7 @@ def crop_videos(
         report.rejected += rejected
         done: list[Outcome] = []
         if cuts:
-            say(f"{video}: cutting {len(cuts)} clips")
+            say(f"{video}: cutting {counted(len(cuts), 'clip')}")
             cut_video(video, cuts, out, style, done.append, force=True)
         report.rejected += [_lost(one, str(one.failure)) for one in done if one.failure is not None]
         good = sorted((one for one in done if one.failure is None), key=lambda one: cuts.index(one.cut))

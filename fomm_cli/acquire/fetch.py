@@ -22,6 +22,7 @@ from fomm_cli.acquire.sinks import count_frames
 from fomm_cli.acquire.table import PARTITIONS, Cut, safe_id
 from fomm_cli.data.clips import VIDEOS
 from fomm_cli.errors import FommError
+from fomm_cli.words import counted
 
 BOT_CHECKS = 3  # in a row, after which every further video would only be told the same
 LOST_CONNECTIONS = 10  # in a row, after which the network and not the videos is at fault
@@ -197,7 +198,10 @@ class Fetch:
                 future.result()
 
     def _todo(self) -> dict[str, list[Cut]]:
-        """The videos that still have clips to cut, with those clips; failures named by `retry` are forgotten first."""
+        """The videos that still have clips to cut, with those clips; failures named by `retry` are forgotten first.
+
+        A run killed between a video's last clip and its end leaves a video with no clips to cut and all else to do.
+        """
         state = self.manifest.state
         pending: dict[str, list[Cut]] = {}
         for cut in self.job.cuts:
@@ -213,6 +217,9 @@ class Fetch:
         for video in pending:
             if video in state.videos:  # whatever was said of it, clips of it are wanted again
                 self.manifest.forget("video", video)
+        for cut in self.job.cuts:
+            if cut.video not in state.videos:
+                pending.setdefault(cut.video, [])
         return pending
 
     def _sweep(self) -> None:
@@ -253,7 +260,7 @@ class Fetch:
         if not self.job.keep or any(outcome.failure and outcome.failure.reason == Reason.DAMAGED for outcome in lost):
             supply.discard(video)
         said = f", {len(lost)} lost ({lost[0].failure})" if lost else ""
-        self._tell(video, f"{len(cuts) - len(lost)} clips{said}")
+        self._tell(video, f"{counted(len(cuts) - len(lost), 'clip')}{said}")
 
     def _mine(self) -> Supply:
         if not hasattr(self._local, "supply"):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from fomm_cli.errors import FommError
+from fomm_cli.words import counted
 
 if TYPE_CHECKING:
     from fomm_cli.animate.clip import Report
@@ -110,7 +111,8 @@ def animate(
     for given in (source, driving):
         if not given.exists():
             raise FommError(f"{given} does not exist.", "Check the path.")
-    if path.exists() and not force:
+    empty = path.is_dir() and not any(path.iterdir())
+    if path.exists() and not empty and not force:
         raise FommError(f"{path} exists already.", "Choose another name, or overwrite it with --force.")
     console = Console(stderr=True, highlight=False)
     runner = open_engine(weights, device, engine, precision, console, cuda_graphs)
@@ -163,7 +165,7 @@ def tell(report: Report, console: Any) -> None:
     for said in report.warnings:
         console.print(f"[yellow]Warning:[/] {said}", soft_wrap=True)
     pace = report.frames / max(report.seconds, 1e-9)
-    parts = [f"{report.frames} frame{'s' if report.frames != 1 else ''} in {report.seconds:.1f} s ({pace:.1f} fps)"]
+    parts = [f"{counted(report.frames, 'frame')} in {report.seconds:.1f} s ({pace:.1f} fps)"]
     if report.anchor is not None:
         parts.append(f"anchor: frame {report.anchor}, pose distance {report.distance:.2f}")
     parts.append("with sound" if report.has_audio else "no sound")

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import typer
 
+from fomm_cli.words import counted
+
 
 def data(
     root: Path = typer.Argument(..., metavar="DIR", help="The data set: clips, or folders train/ and test/."),
@@ -32,8 +34,8 @@ def data(
         return
     height, width = result.frame_shape
     kinds = ", ".join(f"{count} {kind}" for kind, count in result.kinds.items())
-    typer.echo(f"{result.root}: {result.clips} training clips ({kinds}), {result.layout}")
-    typer.echo(f"{result.pairs} pairs of {width}x{height}, {result.processors} processors")
+    typer.echo(f"{result.root}: {counted(result.clips, 'training clip')} ({kinds}), {result.layout}")
+    typer.echo(f"{result.pairs} pairs of {width}x{height}, {counted(result.processors, 'processor')}")
     if result.preloaded:
         typer.echo(f"{result.preloaded} clips held in memory")
     typer.echo(f"read     {result.read_ms[0]:8.2f} ms a pair, median; {result.read_ms[1]:.2f} ms 95th percentile")

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from fomm_cli.words import counted
+
 if TYPE_CHECKING:
     from fomm_cli.data.check import Part
 
@@ -66,14 +68,14 @@ def check(
 
 def _print_part(name: str, part: Part) -> None:
     kinds = ", ".join(f"{count} {kind}" for kind, count in part.kinds.items())
-    typer.echo(f"{name:<6} {part.clips} clips{f' ({kinds})' if kinds else ''}, {part.frames} frames", nl=False)
-    typer.echo(f", {part.identities} identities")
+    typer.echo(f"{name:<6} {counted(part.clips, 'clip')}{f' ({kinds})' if kinds else ''}", nl=False)
+    typer.echo(f", {counted(part.frames, 'frame')}, {counted(part.identities, 'identity', 'identities')}")
     if part.smallest is None or part.largest is None:
         return
     sizes = [f"{size} ({count})" for size, count in part.sizes.items()]
     more = f", {len(sizes) - 4} more" if len(sizes) > 4 else ""
     typer.echo(f"       sizes {', '.join(sizes[:4])}{more}")
     typer.echo(
-        f"       shortest {part.smallest[0]} ({part.smallest[1]} frames), "
-        f"longest {part.largest[0]} ({part.largest[1]} frames)"
+        f"       shortest {part.smallest[0]} ({counted(part.smallest[1], 'frame')}), "
+        f"longest {part.largest[0]} ({counted(part.largest[1], 'frame')})"
     )

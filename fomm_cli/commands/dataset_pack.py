@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from fomm_cli.words import counted
+
 if TYPE_CHECKING:
     from fomm_cli.data.pack import Outcome
 
@@ -50,11 +52,10 @@ def pack(
         typer.echo(json.dumps({"output": str(output), **vars(result)}))
     else:
         kept = f", {result.kept} packed before" if result.kept else ""
-        typer.echo(
-            f"{output}: {result.written} clips packed{kept}, {result.frames} frames, {result.bytes / 1e6:.1f} MB"
-        )
+        held = f"{counted(result.frames, 'frame')}, {result.bytes / 1e6:.1f} MB"
+        typer.echo(f"{output}: {counted(result.written, 'clip')} packed{kept}, {held}")
     if result.failures:
-        typer.echo(f"{len(result.failures)} clips cannot be read and were left out.", err=True)
+        typer.echo(f"{counted(len(result.failures), 'clip')} cannot be read and left out.", err=True)
         raise typer.Exit(1)
 
 

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import typer
 
+from fomm_cli.words import counted
+
 SETS = ["toon"]
 
 
@@ -61,7 +63,7 @@ def synth(
     if as_json:
         typer.echo(json.dumps({"out": str(out), **report._asdict()}))
         return
-    pairs_too = f", {report.pairs} pairs" if report.pairs else ""
-    typer.echo(f"{out}: {report.train} training clips, {report.test} test clips{pairs_too}")
+    pairs_too = f", {counted(report.pairs, 'pair')}" if report.pairs else ""
+    typer.echo(f"{out}: {counted(report.train, 'training clip')}, {counted(report.test, 'test clip')}{pairs_too}")
     if report.kept:
         typer.echo(f"{report.kept} were there already.", err=True)

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from fomm_cli.words import counted
+
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress, TaskID
@@ -74,7 +76,8 @@ def table(result: dict[str, Any]) -> None:
     paper = (result.get("paper") or {}).get("rows", [])
     size = result["size"]
     shown = f"{size[1]}x{size[0]}" if isinstance(size, list) else size
-    view = Table(title=f"{result['task'].capitalize()}: {result['clips']} clips, {result['frames']} frames, {shown}")
+    seen = f"{counted(result['clips'], 'clip')}, {counted(result['frames'], 'frame')}"
+    view = Table(title=f"{result['task'].capitalize()}: {seen}, {shown}")
     view.add_column("")
     for name in (*results, *(row["method"] for row in paper)):
         view.add_column(name, justify="right")

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import typer
 
+from fomm_cli.words import counted
+
 
 class Layout(StrEnum):
     RESULT = "result"
@@ -76,4 +78,4 @@ def reconstruct(
         typer.echo(json.dumps({"output": str(path), "weights": method.name, "frames": done.frames, **found}, indent=2))
         return
     numbers = " · ".join(f"{name.upper()} {value:.4f}" for name, value in found.items() if value is not None)
-    typer.echo(f"{path}\n{done.frames} frames · {numbers}")
+    typer.echo(f"{path}\n{counted(done.frames, 'frame')} · {numbers}")

@@ -31,6 +31,7 @@ from fomm_cli.train.state import Part, State
 from fomm_cli.train.step import draw_transform
 from fomm_cli.train.validate import validate
 from fomm_cli.train.weights import finish
+from fomm_cli.words import counted
 
 
 def train(
@@ -66,8 +67,9 @@ def train(
     epochs = config.train.num_epochs
     log = Log(run, state.names(), device, epochs * sampler.batches, console, world, options.tensorboard)
     log.say(
-        f"{'Resuming' if resume else 'Training'} {run.folder} on {describe(device)}: {len(split.train)} clips "
-        f"({split.layout}), {sampler.batches} steps an epoch, {epochs} epochs"
+        f"{'Resuming' if resume else 'Training'} {run.folder} on {describe(device)}: "
+        f"{counted(len(split.train), 'clip')} ({split.layout}), {counted(sampler.batches, 'step')} an epoch, "
+        f"{counted(epochs, 'epoch')}"
     )
     for note in notes:
         log.say(note)
@@ -112,8 +114,8 @@ def train(
                         break
                     minutes = (time.monotonic() - saved_at) / 60
                     late = options.checkpoint_minutes > 0 and minutes >= options.checkpoint_minutes
-                    counted = options.checkpoint_steps > 0 and state.step % options.checkpoint_steps == 0
-                    if counted or (asked and any_of(late, world, device)):
+                    due_by_steps = options.checkpoint_steps > 0 and state.step % options.checkpoint_steps == 0
+                    if due_by_steps or (asked and any_of(late, world, device)):
                         save()
                     mark = time.perf_counter()
                 if state.batch == sampler.batches:

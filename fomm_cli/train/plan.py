@@ -17,6 +17,7 @@ from fomm_cli.train.logs import memory
 from fomm_cli.train.loop import dismiss, feed, split_batch, start
 from fomm_cli.train.memory import keep_freed_memory
 from fomm_cli.train.run import Options
+from fomm_cli.words import counted
 
 MEASURED = 3
 
@@ -56,10 +57,10 @@ class Plan:
         return "\n".join(
             (
                 f"{self.preset} on {self.device}",
-                f"data       {self.clips} clips, {self.items} items to train on, {self.test_clips} clips to test on "
-                f"({self.layout})",
-                f"steps      {self.steps_per_epoch} an epoch of {self.batch_size} pairs, {self.epochs} epochs, "
-                f"{self.total_steps} in all",
+                f"data       {counted(self.clips, 'clip')}, {counted(self.items, 'item')} to train on, "
+                f"{counted(self.test_clips, 'clip')} to test on ({self.layout})",
+                f"steps      {self.steps_per_epoch} an epoch of {counted(self.batch_size, 'pair')}, "
+                f"{counted(self.epochs, 'epoch')}, {self.total_steps} in all",
                 f"network    {self.parameters / 1e6:.1f} million trained numbers",
                 f"memory     {self.memory_gib:.1f} GiB at the peak of a step",
                 f"time       {self.step_seconds:.3f} s a step ({self.data_seconds:.3f} s of it waiting for data): "

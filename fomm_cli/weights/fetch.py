@@ -99,11 +99,11 @@ def _from_source(entry: Entry, source: Source, progress: files.Progress | None) 
             provenance={"source": source.address, "cited_by": source.cited, "note": source.note},
             force=True,
         )
-    except FommError:
-        if ours:
-            original.unlink(
-                missing_ok=True
-            )  # else the next attempt would take the same bad file for a finished download
+    except FommError as error:
+        # A bad file must go, else the next attempt would take it for a finished download. A good one stays where only
+        # the disk refused the result.
+        if ours and not isinstance(error.__cause__, OSError):
+            original.unlink(missing_ok=True)
         raise
     if ours:
         original.unlink(missing_ok=True)
