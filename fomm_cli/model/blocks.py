@@ -9,6 +9,17 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 
+def in_layout_of(x: Tensor, like: Tensor) -> Tensor:
+    """x (B, C, H, W), channels last in memory where `like` is.
+
+    Grid sampling and concatenation forget that layout; each convolution after them would restore it for itself, and
+    again on the way back.
+    """
+    if like.is_contiguous(memory_format=torch.channels_last) and not like.is_contiguous():
+        return x.contiguous(memory_format=torch.channels_last)
+    return x
+
+
 class SameBlock(nn.Module):
     """Convolution, batch norm, ReLU: (B, C, H, W) to (B, out, H, W)."""
 

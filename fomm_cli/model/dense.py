@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from fomm_cli.config import ModelConfig
-from fomm_cli.model.blocks import AntiAliasDownsample, Hourglass, merged
+from fomm_cli.model.blocks import AntiAliasDownsample, Hourglass, in_layout_of, merged
 from fomm_cli.model.geometry import coordinate_grid, warp
 from fomm_cli.model.motion import MOTIONS
 from fomm_cli.model.types import DenseMotion, Keypoints
@@ -46,7 +46,7 @@ class DenseMotionNetwork(nn.Module):
             warped = warp_candidates(small.to(flows.dtype), flows, self.align_corners)  # (B, K+1, 3, h, w)
             # interleaved by candidate: heat map, R, G, B of candidate 0, then of 1, ...
             evidence_and_warped = torch.cat((evidence.unsqueeze(2), warped), dim=2).flatten(1, 2)
-        features = self.hourglass(evidence_and_warped)
+        features = self.hourglass(in_layout_of(evidence_and_warped, small))
         maps = merged([self.mask] if self.occlusion is None else [self.mask, self.occlusion], features).to(flows.dtype)
         candidates = flows.shape[1]
         occlusion = None if self.occlusion is None else maps[:, candidates:].sigmoid()

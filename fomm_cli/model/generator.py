@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from fomm_cli.config import ModelConfig
-from fomm_cli.model.blocks import DownBlock, ResBlock, SameBlock, UpBlock
+from fomm_cli.model.blocks import DownBlock, ResBlock, SameBlock, UpBlock, in_layout_of
 from fomm_cli.model.geometry import resize, resize_flow, warp
 from fomm_cli.model.types import DenseMotion
 
@@ -57,7 +57,7 @@ class OcclusionAwareGenerator(nn.Module):
             if deformed or self.blend:
                 full = resize_flow(motion.flow, (source.shape[2], source.shape[3]))
                 warped = warp_shared(source.to(full.dtype), full, self.align_corners)
-        x = self.bottleneck(x)
+        x = self.bottleneck(in_layout_of(x, features))
         for block in self.up_blocks:
             x = block(x)
         prediction = self.final(x).to(flow.dtype).sigmoid()
