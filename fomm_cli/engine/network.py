@@ -11,6 +11,7 @@ temperature of 0.1, which makes pixels of the rounding of its logits.
 
 from __future__ import annotations
 
+import sys
 from typing import NamedTuple
 
 import torch
@@ -27,6 +28,8 @@ from fomm_cli.model.generator import warp_shared
 from fomm_cli.model.geometry import coordinate_grid, gaussians, inverse_2x2, product_2x2, resize, resize_flow
 from fomm_cli.model.network import FirstOrderModel
 from fomm_cli.model.types import Keypoints
+
+_GROUP_BYTES = 2**24  # of a map, for as many frames: more fall out of the cache, and malloc takes them afresh each time
 
 
 class FusedSource(NamedTuple):
@@ -123,6 +126,8 @@ class FusedNetwork:
             self.bottleneck = [FusedResBlock(block, like, self.packed) for block in generator.bottleneck]
         self.up_blocks = [_up(block, like, side << i, self.packed) for i, block in enumerate(generator.up_blocks)]
         weight, bias = fold.plain(generator.final)
+        largest = weight.shape[1] * self.size[0] * self.size[1] * like.itemsize  # bytes of the widest map of a frame
+        self.group = max(1, _GROUP_BYTES // largest) if self.device.type == "cpu" else sys.maxsize
         self.final_taps = weight.shape[3]
         weight = fold.columns(weight)
         self.final = Conv(weight, weight.new_zeros(weight.shape[0]), like, packed=self.packed)
@@ -208,9 +213,7 @@ class FusedNetwork:
         x = x.to(self.precision)
         for block in self.bottleneck:
             x = block(x)
-        for up in self.up_blocks:
-            x = up(x)
-        prediction = self._shift_sum(self.final(x)).add_(self.final_bias).sigmoid_()
+        prediction = torch.cat([self._picture(some) for some in x.split(self.group)])
         if self.config.generator.skip == "blend":
             assert occlusion is not None
             size = (source.image.shape[2], source.image.shape[3])
@@ -226,6 +229,12 @@ class FusedNetwork:
             return gather(rows(features), size, flow, weight, self.config.align_corners)
         x = warp_shared(features, flow, self.config.align_corners)
         return _channels_last(x if weight is None else x * weight)
+
+    def _picture(self, x: Tensor) -> Tensor:
+        """What follows the bottleneck."""
+        for up in self.up_blocks:
+            x = up(x)
+        return self._shift_sum(self.final(x)).add_(self.final_bias).sigmoid_()
 
     def _shift_sum(self, parts: Tensor) -> Tensor:
         """Adds the kernel columns' parts (B, taps * C, H, W), each shifted to where its column looks, in float32."""

@@ -83,19 +83,20 @@ class Scratch:
     """
 
     def __init__(self, pictures: int, height: int, width: int, channels: int, tile: int) -> None:
-        self.pictures, self.height, self.width, self.channels, self.tile = pictures, height, width, channels, tile
-        self.rows, self.columns = -(-height // tile), -(-width // tile)
-        tall, wide, n = self.rows * tile, self.columns * tile, tile + 2
-        self.padded = torch.zeros(pictures, tall + 2, wide + 2, channels)
+        self.tile = tile
+        rows, columns, n = -(-height // tile), -(-width // tile), tile + 2
+        wide, tops = columns * tile, range(0, height, tile)
+        pixel = n * channels
+        self.padded = torch.zeros(pictures, rows * tile + 2, wide + 2, channels)
         self.strip = torch.empty(wide + 2, n, channels)
-        self.tiles = torch.empty(pictures * self.rows, self.columns, n * n * channels)
-        self.halved = torch.empty(self.columns, tile, n * channels)
+        self.tiles = torch.empty(pictures * rows, columns, n * pixel)
+        self.halved = torch.empty(columns, tile, pixel)
         self.output = torch.empty(wide, tile, channels)
-
-    @property
-    def inside(self) -> Tensor:
-        """`padded` without its borders, (p, H, W, c)."""
-        return self.padded[:, 1 : 1 + self.height, 1 : 1 + self.width]
+        # views, made once: making one takes as long as a small product
+        self.inside = self.padded[:, 1 : 1 + height, 1 : 1 + width]  # (p, H, W, c)
+        self.windows = [picture[top : top + n].transpose(0, 1) for picture in self.padded for top in tops]  # (w, i, c)
+        self.overlapping = self.strip.as_strided((columns, n, pixel), (tile * pixel, pixel, 1))  # (u, j, i c)
+        self.results = [self.output[:width, : height - top].transpose(0, 1) for top in tops] * pictures
 
     def strips(self, maps: Tensor) -> list[Tensor]:
         """Maps (p, H, W, c) in strips as high as a tile, each (h, W, c); the lowest of a picture may be less high."""
@@ -125,22 +126,18 @@ class Winograd:
         Yields (h, W, c), the strips of the result in the order of `Scratch.strips`, each valid until the next: whoever
         consumes a strip finds it in the processor's cache.
         """
-        rows, columns, channels, tile = scratch.rows, scratch.columns, scratch.channels, scratch.tile
-        n, width = tile + 2, columns * tile + 2
-        bt_rows, bt_columns = _constant("bt", tile, width), _constant("bt", tile, columns)
-        pixel = n * channels
-        overlapping = scratch.strip.as_strided((columns, n, pixel), (tile * pixel, pixel, 1))
-        for t, tiles in enumerate(scratch.tiles.view(-1, columns, n, pixel)):
-            p, top = t // rows, t % rows * tile
-            strip = scratch.padded[p, top : top + n].transpose(0, 1)  # (w, i, c)
-            torch.bmm(bt_rows, strip, out=scratch.strip)
-            torch.bmm(bt_columns, overlapping, out=tiles)  # (u, j, i c)
+        columns, tile, pixel = scratch.halved.shape
+        n = tile + 2
+        bt_rows, bt_columns = _constant("bt", tile, columns * tile + 2), _constant("bt", tile, columns)
+        for window, tiles in zip(scratch.windows, scratch.tiles.view(-1, columns, n, pixel), strict=True):
+            torch.bmm(bt_rows, window, out=scratch.strip)  # (w, i, c)
+            torch.bmm(bt_columns, scratch.overlapping, out=tiles)  # (u, j, i c)
         at_columns, at_rows = _constant("at", tile, columns), _constant("at", tile, columns * tile)
-        halved, output = scratch.halved, scratch.output
-        for t, products in enumerate(self._products(scratch.tiles).view(-1, columns, n, pixel)):
-            torch.bmm(at_columns, products, out=halved)  # (u, b, i c)
-            torch.bmm(at_rows, halved.view(-1, n, channels), out=output)  # (u b, a, c)
-            yield output[: scratch.width, : scratch.height - t % rows * tile].transpose(0, 1)
+        halved, products = scratch.halved.view(columns * tile, n, -1), self._products(scratch.tiles)
+        for result, strip in zip(scratch.results, products.view(-1, columns, n, pixel), strict=True):
+            torch.bmm(at_columns, strip, out=scratch.halved)  # (u, b, i c)
+            torch.bmm(at_rows, halved, out=scratch.output)  # (u b, a, c)
+            yield result
 
     def _products(self, tiles: Tensor) -> Tensor:
         """The matrix products of all taps: (t, u, taps c) to the same."""
