@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -43,6 +44,19 @@ def test_list(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
 def test_list_of_nothing_is_no_failure(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["runs", "list", "--runs", str(tmp_path / "none")]) == 0
     assert "no runs" in capsys.readouterr().err
+
+
+def test_list_shows_the_others_where_one_cannot_be_read(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    broken = runs / "00003-broken"
+    broken.mkdir()
+    (broken / "config.yaml").write_text("train: {learning: 1}\n")
+    try:
+        assert main(["runs", "list", "--runs", str(runs), "--json"]) == 0
+    finally:
+        shutil.rmtree(broken)
+    said = capsys.readouterr()
+    assert [one["run"] for one in json.loads(said.out)] == ["00001-tiny", "00002-tiny"]
+    assert "00003-broken cannot be read" in said.err
 
 
 def test_show(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import typer
 
+from fomm_cli.errors import FommError
+
 runs_app = typer.Typer(no_args_is_help=True, help="Trainings: list, show, plot, export.")
 
 JSON = typer.Option(False, "--json", help="Print JSON.")
@@ -23,12 +25,18 @@ def list_runs(runs: Path = RUNS, as_json: bool = JSON) -> None:
     from fomm_cli.train.run import everything
     from fomm_cli.train.summary import summary
 
-    found = [summary(run) for run in everything(runs)]
+    there, found = everything(runs), []
+    for run in there:
+        try:
+            found.append(summary(run))
+        except FommError as error:  # one run of another version must not hide the others
+            typer.echo(f"{run.folder.name} cannot be read: {error.what}", err=True)
     if as_json:
         typer.echo(json.dumps(found, indent=1))
         return
-    if not found:
+    if not there:
         typer.echo(f"There are no runs in {runs}.", err=True)
+    if not found:
         return
     table = Table(
         "run", "state", "epoch", "step", "loss", "validation L1", "best", "of copying", box=None, pad_edge=False
