@@ -14,6 +14,7 @@ from fomm_cli import config as configs
 from fomm_cli.bench.network import clip, lively
 from fomm_cli.engine import fold
 from fomm_cli.engine import winograd as bottleneck
+from fomm_cli.engine.heads import MeanHead
 from fomm_cli.engine.layers import Conv, Doubling, Phases, packs
 from fomm_cli.engine.network import FusedNetwork
 from fomm_cli.engine.sample import gather, rows
@@ -223,6 +224,18 @@ def test_kernel_columns_are_the_kernel() -> None:
     parts = F.pad(F.conv2d(x, fold.columns(weight), padding=(3, 0)), (3, 3))
     total = sum(parts[:, 3 * i : 3 * i + 3, :, i : i + 11] for i in range(7))
     torch.testing.assert_close(total, F.conv2d(x, weight, padding=3))
+
+
+@pytest.mark.parametrize("padding", [0, 3])
+def test_the_mean_of_a_convolution_is_the_convolution_of_the_mean(padding: int) -> None:
+    torch.manual_seed(0)
+    conv = nn.Conv2d(5, 3 * 4, 7, padding=padding)
+    x = torch.randn(2, 5, 12, 9).contiguous(memory_format=torch.channels_last)
+    with torch.inference_mode():
+        maps = conv(x)
+        heatmap = torch.randn(2, 3, *maps.shape[2:]).flatten(2).softmax(dim=2).view(2, 3, *maps.shape[2:])
+        truth = (heatmap.unsqueeze(2) * maps.unflatten(1, (3, 4))).sum(dim=(3, 4))
+        torch.testing.assert_close(MeanHead(conv, 3)(x, heatmap), truth, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("align_corners", [True, False])

@@ -2,8 +2,9 @@
 
 What is done to it, each step exact up to rounding: batch norms folded into the convolutions (in float64), those before
 a convolution as one affine-and-ReLU; channels_last from end to end; the doubling of the up blocks inside their kernels;
-the heads of a network in one convolution; all candidates of all frames warped through one grid; the source's features
-gathered, dimmed and laid out in one pass; the last convolution, which has three outputs, by kernel columns.
+the heads of a network in one convolution, the detector's Jacobians without maps; all candidates of all frames warped
+through one grid; the source's features gathered, dimmed and laid out in one pass; the last convolution, which has three
+outputs, by kernel columns.
 
 Keypoints and everything that is a coordinate stay in float32 whatever the precision: the detector divides by a
 temperature of 0.1, which makes pixels of the rounding of its logits.
@@ -19,6 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fomm_cli.engine import fold
+from fomm_cli.engine.heads import MeanHead
 from fomm_cli.engine.layers import Conv, Doubling, Phases, packs
 from fomm_cli.engine.sample import gather, rows
 from fomm_cli.engine.winograd import WinogradBottleneck, best_tile, gains
@@ -90,10 +92,15 @@ class FusedNetwork:
         self.detector_down = _downsample(detector.down)
         side = min(self.size) // detector.down.stride
         self.detector_hourglass = FusedHourglass(detector.predictor, like, side, self.packed)
-        heads = (detector.kp,) if detector.jacobian is None else (detector.kp, detector.jacobian)
+        heads, num_kp = [detector.kp], self.config.num_kp
+        self.jacobian_head: MeanHead | None = None
+        if detector.jacobian is not None and detector.jacobian.out_channels == 4 * num_kp:
+            self.jacobian_head = MeanHead(detector.jacobian, num_kp)
+        elif detector.jacobian is not None:  # one map for all keypoints is quick to make
+            heads.append(detector.jacobian)
         weight, bias = fold.merged(*heads)
         temperature = torch.ones_like(bias)
-        temperature[: self.config.num_kp] = 1 / detector.temperature
+        temperature[:num_kp] = 1 / detector.temperature
         pad = self.config.detector.pad
         self.detector_heads = Conv(
             weight * temperature[:, None, None, None], bias * temperature, like, padding=(pad, pad), packed=self.packed
@@ -142,7 +149,7 @@ class FusedNetwork:
     def detect(self, image: Tensor) -> Keypoints:
         """Keypoints of images (B, 3, H, W) in [0, 1], float32."""
         x = self.detector_hourglass(_channels_last(self.detector_down(image.float())))
-        maps = self.detector_heads(x)  # (B, K + 4K or 4, h, w)
+        maps = self.detector_heads(x)  # (B, K or K + 4, h, w)
         num_kp = self.config.num_kp
         height, width = maps.shape[2:]
         flat = maps.flatten(2)
@@ -151,8 +158,10 @@ class FusedNetwork:
         value = torch.stack([(heatmap * grid[:, axis]).sum(dim=2) for axis in (0, 1)], dim=2)
         if not self.config.estimate_jacobian:
             return Keypoints(value, None)
-        jacobians = flat[:, num_kp:].unflatten(1, (-1, 4))
-        jacobian = (heatmap.unsqueeze(2) * jacobians).sum(dim=3)
+        if self.jacobian_head is not None:
+            jacobian = self.jacobian_head(x, heatmap.view(-1, num_kp, height, width))
+        else:
+            jacobian = (heatmap.unsqueeze(2) * flat[:, num_kp:].unsqueeze(1)).sum(dim=3)
         return Keypoints(value, jacobian.unflatten(2, (2, 2)))
 
     @torch.inference_mode()
