@@ -11,6 +11,8 @@ import fomm_cli
 from fomm_cli import load_model
 from fomm_cli.commands.app import main
 from fomm_cli.data.toon import draw, sample_identity, sample_motion
+from fomm_cli.evaluate.methods import Network
+from fomm_cli.evaluate.toon import check
 from fomm_cli.losses import keypoint_spread
 from fomm_cli.media.video import probe
 from fomm_cli.model.network import FirstOrderModel
@@ -43,6 +45,13 @@ def test_unseen_people_are_rebuilt_far_better_than_by_copying(model: FirstOrderM
         error += float((made - frames)[1:].abs().mean())
         copied += float((source - frames)[1:].abs().mean())
     assert error <= 0.5 * copied
+
+
+def test_faces_follow_where_the_head_is_held(model: FirstOrderModel) -> None:
+    """Inside the boxes of eyes and mouth: a network that moves heads alone scores 1."""
+    measured = check(Network("toon-128", model), identities=6, frames=4)
+    assert measured.ratio["details"].value is not None
+    assert measured.ratio["details"].value <= 0.65
 
 
 def test_the_demo_makes_both_videos_with_sound_and_every_frame(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:

@@ -20,7 +20,7 @@ from fomm_cli.data.toon.identity import sample_identity
 from fomm_cli.data.toon.motion import Motion, neutral, sample_motion
 
 SEED = 2026
-PORTRAIT, DRIVER, TRAJECTORY = 18, 47, 1228
+PORTRAIT, DRIVER, TRAJECTORY = 3, 6, 1228
 RATE = Fraction(25)
 _SOUND_RATE = 22_050
 
