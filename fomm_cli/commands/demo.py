@@ -38,7 +38,7 @@ def demo(
             raise FommError(f"{output.path} exists already.", "Choose another folder with -o, or use --force.")
     console = Console(stderr=True, highlight=False)
     runner = open_engine(weights, device, engine, precision, console)
-    # The clip begins as the portrait looks, mouth shut; in the frame whose head is nearest to the portrait's it is open.
+    # The clip begins as the portrait looks, mouth shut; where its head is nearest to the portrait's, the mouth is open.
     settings = Settings(anchor="first", force=force)
     with frame_progress(console) as progress:
         report = animate_clip(runner, ASSETS / "portrait.png", ASSETS / "driving.mp4", outputs, settings, progress)
