@@ -15,6 +15,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import IO, Any
 
 from fomm_cli.errors import FommError
 from fomm_cli.version import __version__
@@ -246,6 +247,27 @@ def _alone(part: Path) -> Iterator[None]:
                 if _is_open(part, file.fileno()) and part.stat().st_size == 0:
                     _forget(part)
             return
+
+
+def claim(file: IO[Any], inherited: bool = True, shared: bool = False) -> bool:
+    """Lock an open file against other processes, without waiting; False where another has it.
+
+    The claim falls with the process, however that ends. A system or a file system without locks grants every claim.
+
+    inherited  True: processes forked from here hold the claim too, until all have closed the file. False: this process
+               alone does, and loses it as soon as it closes any handle of the file
+    shared     claims that are shared exclude only those that are not
+    """
+    try:
+        import fcntl
+    except ImportError:  # no such locks on Windows
+        return True
+    lock = fcntl.flock if inherited else fcntl.lockf
+    try:
+        lock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+    except OSError as error:  # any other: a file system without locks
+        return error.errno not in (errno.EACCES, errno.EAGAIN)
+    return True
 
 
 def _is_open(path: Path, descriptor: int) -> bool:

@@ -132,6 +132,13 @@ def test_an_existing_output_needs_force(folder: Path, weights: Path, capsys: pyt
     assert probe(folder / "out.mp4").frames == 7
 
 
+def test_an_empty_folder_is_a_free_output(folder: Path, weights: Path) -> None:
+    (folder / "frames").mkdir()
+    assert main(["animate", "face.png", "talk.mp4", "-o", "frames", "--weights", str(weights)]) == 0
+    assert len(list((folder / "frames").glob("*.png"))) == 7
+    assert main(["animate", "face.png", "talk.mp4", "-o", "frames", "--weights", str(weights)]) == 1
+
+
 @pytest.mark.skipif(os.name != "posix", reason="sends POSIX signals")
 @pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_leaves_no_half_written_file(folder: Path, weights: Path, sent: signal.Signals, code: int) -> None:

@@ -16,7 +16,7 @@ from rich.console import Console
 
 from fomm_cli import load_model
 from fomm_cli.commands.app import main
-from fomm_cli.data.pairs import Batch, Failure
+from fomm_cli.data.pairs import Failure
 from fomm_cli.train import checkpoint, logs, loop
 from fomm_cli.train.distributed import World
 from fomm_cli.train.run import Options, Run, commit, create, find
@@ -286,10 +286,6 @@ def test_a_full_queue_of_names_is_numbered_upwards(tmp_path: Path) -> None:
     assert names == ["00001-tiny", "00002-tiny", "00003-tiny"]
 
 
-def no_pairs(failures: tuple[Failure, ...] = ()) -> Batch:
-    return Batch(torch.empty(0), torch.empty(0), [], failures)
-
-
 def test_an_unreadable_clip_is_told_once_whichever_process_met_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -301,7 +297,7 @@ def test_an_unreadable_clip_is_told_once_whichever_process_met_it(
         run, ["loss", "keypoint_spread", "skipped"], torch.device("cpu"), 2, Console(file=heard), World(0, 2)
     )
     for step in (1, 2):
-        log.step({"step": step, "epoch": 0}, torch.tensor([1.0, 0.4, 0.0]), no_pairs((mine,)), 0.0)
+        log.step({"step": step, "epoch": 0}, torch.tensor([1.0, 0.4, 0.0]), [], [mine], 0.0)
         log.flush(4)
     told = [line for line in heard.getvalue().splitlines() if "cannot be read" in line]
     assert [line.rsplit(": ", 1)[1] for line in told] == ["a.mp4 is empty.", "b.mp4 is empty."]
@@ -342,7 +338,8 @@ def test_warnings_of_jumps_and_collapse(tmp_path: Path) -> None:
         log.step(
             {"step": step, "epoch": 0},
             torch.tensor([loss, 1.0, 900.0 if step == 200 else 40.0, spread, 0.0]),
-            no_pairs(),
+            [],
+            [],
             0.0,
         )
         log.flush(4)

@@ -158,6 +158,22 @@ def test_a_wrong_hash_leaves_nothing_behind(
     assert not [path for path in cache.rglob("*") if path.is_file()]
 
 
+def test_a_good_download_outlives_a_result_that_cannot_be_written(
+    hub: Hub, checkpoint: bytes, golden: Path, tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub.pages["/vox.pth.tar"] = checkpoint
+    offer(monkeypatch, golden, tmp_path, Source(f"{hub.address}/vox.pth.tar", CITED))
+    cache.mkdir(exist_ok=True)
+    (cache / "weights").write_text("in the way")
+    with pytest.raises(FommError, match="could not be"):
+        fetch("tiny")
+    assert [path.read_bytes() for path in (cache / "downloads").iterdir()] == [checkpoint]
+    (cache / "weights").unlink()
+    asked = len(hub.log)
+    assert fetch("tiny").source == f"{hub.address}/vox.pth.tar"
+    assert len(hub.log) == asked
+
+
 def test_another_architecture_than_the_name_says_is_refused(
     hub: Hub, golden: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -214,12 +214,11 @@ class Fetch:
                 record = None
             if record is None:
                 pending.setdefault(cut.video, []).append(cut)
+            elif cut.video not in state.videos:
+                pending.setdefault(cut.video, [])
         for video in pending:
             if video in state.videos:  # whatever was said of it, clips of it are wanted again
                 self.manifest.forget("video", video)
-        for cut in self.job.cuts:
-            if cut.video not in state.videos:
-                pending.setdefault(cut.video, [])
         return pending
 
     def _sweep(self) -> None:

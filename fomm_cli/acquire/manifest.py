@@ -16,7 +16,7 @@ from typing import Any, TextIO
 from fomm_cli.acquire.plan import Shard
 from fomm_cli.acquire.reasons import Reason
 from fomm_cli.errors import FommError
-from fomm_cli.files import explain_os_error
+from fomm_cli.files import claim, explain_os_error
 
 VERSION = 1
 
@@ -137,7 +137,7 @@ class Manifest:
             file = self.path.open("a", encoding="utf-8")
         except OSError as error:
             raise explain_os_error(error, self.path) from error
-        if not _claim(file):
+        if not claim(file):
             file.close()
             raise FommError(
                 f"Another process is writing {self.path}.",
@@ -191,21 +191,6 @@ class Manifest:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-def _claim(file: TextIO) -> bool:
-    """Lock an open file against other processes; the lock falls with the process, however it ends."""
-    try:
-        import fcntl
-    except ImportError:  # no such locks on Windows
-        return True
-    try:
-        fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:
-        return True  # a file system without locks
-    return True
 
 
 @dataclass(frozen=True)

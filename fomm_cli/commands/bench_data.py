@@ -37,7 +37,7 @@ def data(
     typer.echo(f"{result.root}: {counted(result.clips, 'training clip')} ({kinds}), {result.layout}")
     typer.echo(f"{result.pairs} pairs of {width}x{height}, {counted(result.processors, 'processor')}")
     if result.preloaded:
-        typer.echo(f"{result.preloaded} clips held in memory")
+        typer.echo(f"{counted(result.preloaded, 'clip')} held in memory")
     typer.echo(f"read     {result.read_ms[0]:8.2f} ms a pair, median; {result.read_ms[1]:.2f} ms 95th percentile")
     typer.echo(f"augment  {result.augment_ms[0]:8.2f} ms a pair, median; {result.augment_ms[1]:.2f} ms 95th percentile")
     typer.echo(f"one process {result.pairs_per_second:8.1f} pairs/s, {result.pairs_per_cpu_second:.1f} a core-second")

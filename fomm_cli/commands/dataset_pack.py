@@ -55,7 +55,7 @@ def pack(
         held = f"{counted(result.frames, 'frame')}, {result.bytes / 1e6:.1f} MB"
         typer.echo(f"{output}: {counted(result.written, 'clip')} packed{kept}, {held}")
     if result.failures:
-        typer.echo(f"{counted(len(result.failures), 'clip')} cannot be read and left out.", err=True)
+        typer.echo(f"Left out: {counted(len(result.failures), 'clip')} cannot be read.", err=True)
         raise typer.Exit(1)
 
 

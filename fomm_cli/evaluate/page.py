@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image
 
 from fomm_cli.evaluate.report import HIGHER_IS_BETTER, UNITS, title
+from fomm_cli.words import counted
 
 
 class Figure(NamedTuple):
@@ -77,10 +78,8 @@ def render(report: dict[str, Any], figures: Sequence[Figure]) -> str:
 def _summary(report: dict[str, Any]) -> str:
     size = report["size"]
     shown = f"{size[1]}x{size[0]} px" if isinstance(size, list) else str(size)
-    return (
-        f"{report['clips']} clips, {report['frames']} frames at {shown}; data {html.escape(str(report['data']))}. "
-        f"In brackets: {report['interval']}."
-    )
+    seen = f"{counted(report['clips'], 'clip')}, {counted(report['frames'], 'frame')} at {shown}"
+    return f"{seen}; data {html.escape(str(report['data']))}. In brackets: {report['interval']}."
 
 
 def _table(report: dict[str, Any], metrics: list[str]) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 import yaml
 
+from fomm_cli import config as configs
 from fomm_cli.config import Config
 from fomm_cli.errors import FommError
 from fomm_cli.files import atomic_path
@@ -57,11 +58,7 @@ class _Written:
             raise
 
     def flush(self) -> None:
-        try:
-            self._file.flush()
-        except OSError as error:
-            self.failure = error
-            raise
+        self._file.flush()
 
 
 def load(state: State, path: Path) -> None:
@@ -70,7 +67,7 @@ def load(state: State, path: Path) -> None:
     Raises FommError: no checkpoint, a broken one, or one of another config, naming the keys.
     """
     content = read(path)
-    then = Config.model_validate(yaml.safe_load(content["config"]))  # an older version's config lacks newer keys
+    then = config_of(content, path)
     differing = differences(then.model_dump(mode="json"), state.config.model_dump(mode="json"))
     if differing:
         raise FommError(
@@ -79,6 +76,11 @@ def load(state: State, path: Path) -> None:
         )
     state.load_state_dict(content["state"])
     set_random_state(content["random"])
+
+
+def config_of(content: dict[str, Any], path: Path) -> Config:
+    """The config of a checkpoint's content; keys that are newer than it have their defaults."""
+    return configs.build(yaml.safe_load(content["config"]), str(path))
 
 
 def tidy(folder: Path) -> None:

@@ -7,6 +7,7 @@ import math
 import os
 import sys
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
 
-from fomm_cli.data.pairs import Batch
+from fomm_cli.data.pairs import Failure
 from fomm_cli.errors import FommError
 from fomm_cli.train.distributed import World, gather
 from fomm_cli.train.run import Run
@@ -48,7 +49,8 @@ class Log:
         self.write = self.world.first
         self.console = console if self.write else None
         self.events = _events(run.folder) if tensorboard and self.write else None
-        self._waiting: list[tuple[dict[str, Any], Tensor, Batch]] = []
+        self._waiting: list[tuple[dict[str, Any], Tensor, list[str]]] = []
+        self._failures: list[Failure] = []
         self._unreadable: set[str] = set()
         self._data_time = 0.0
         self._since = time.perf_counter()
@@ -75,9 +77,14 @@ class Log:
         if self.console is not None:
             self.console.print(line, highlight=False, markup=False, soft_wrap=True)
 
-    def step(self, head: dict[str, Any], values: Tensor, batch: Batch, data_time: float) -> None:
-        """One step: `head` (step, epoch, rates), the device's values, its pairs, seconds waited for them."""
-        self._waiting.append((head, values, batch))
+    def step(
+        self, head: dict[str, Any], values: Tensor, names: list[str], failures: Iterable[Failure], data_time: float
+    ) -> None:
+        """One step: `head` (step, epoch, rates), the device's values, the pairs' names, the clips that could not be
+        read for them, seconds waited for data.
+        """
+        self._waiting.append((head, values, names))
+        self._failures.extend(failures)
         self._data_time += data_time
 
     def flush(self, batch_size: int) -> None:
@@ -94,14 +101,14 @@ class Log:
             "memory_gib": round(memory(self.device), 3),
         }
         lines, bad = [], []
-        for (head, _, batch), row in zip(self._waiting, rows, strict=True):
+        for (head, _, names), row in zip(self._waiting, rows, strict=True):
             values = dict(zip(self.names, row, strict=True))
             skipped = bool(values.pop("skipped"))
             self.skipped_in_a_row = self.skipped_in_a_row + 1 if skipped else 0
             entry = {**head, **{key: _finite(value) for key, value in values.items()}, **rates}
             lines.append(entry | ({"skipped": True} if skipped else {}))
             if skipped:
-                pairs = gather(batch.names, self.world)  # all processes skip the same steps
+                pairs = gather(names, self.world)  # all processes skip the same steps
                 bad.append({**head, "pairs": pairs, "values": {key: str(value) for key, value in values.items()}})
             else:
                 self._watch(head["step"], values)
@@ -135,10 +142,11 @@ class Log:
 
     def _tell_unreadable(self) -> None:
         """Each clip that could not be read once, whichever process met it."""
-        for failure in gather([failure for _, _, batch in self._waiting for failure in batch.failures], self.world):
+        for failure in gather(self._failures, self.world):
             if failure.clip not in self._unreadable:
                 self._unreadable.add(failure.clip)
                 self.say(f"skipping a clip that cannot be read ({len(self._unreadable)} so far): {failure.reason}")
+        self._failures = []
 
     def _show(self, entry: dict[str, Any]) -> None:
         def number(key: str, form: str) -> str:

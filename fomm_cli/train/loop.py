@@ -100,7 +100,8 @@ def train(
                     waited = time.perf_counter() - mark
                     values = state.update(parts)
                     state.batch += 1
-                    log.step({"step": state.step, "epoch": state.epoch, **state.rates()}, values, batch, waited)
+                    head = {"step": state.step, "epoch": state.epoch, **state.rates()}
+                    log.step(head, values, batch.names, batch.failures, waited)
                     due = state.step % options.log_every == 0
                     if due:
                         log.flush(config.train.batch_size)

@@ -14,7 +14,6 @@ runs/00001-toon-128/
 
 from __future__ import annotations
 
-import errno
 import json
 import platform
 import re
@@ -24,12 +23,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from fomm_cli import config as configs
 from fomm_cli.config import Config
 from fomm_cli.errors import FommError
-from fomm_cli.files import write_text
+from fomm_cli.files import claim, write_text
 
 
 @dataclass(frozen=True)
@@ -130,12 +129,12 @@ class Run:
 
 @contextmanager
 def claimed(run: Run) -> Iterator[None]:
-    """The run is this process's until the block ends; the claim falls with the process, however that ends.
+    """The run is this process's until the block ends, as `files.claim` has it.
 
     Raises FommError where another process trains it: two would write over each other's steps.
     """
     with run.environment.open("ab") as file:  # a file that training never opens: closing any handle would end the claim
-        if not _lock(file):
+        if not claim(file, inherited=False):  # else its reading processes would hold on after a `kill -9`
             raise FommError(
                 f"{run.folder} is being trained by another process.", "Wait until it ends, or stop it with Ctrl-C."
             )
@@ -146,25 +145,9 @@ def is_claimed(run: Run) -> bool:
     """Whether a process of this machine trains the run now; False where the system has no locks."""
     try:
         with run.environment.open("rb") as file:
-            return not _lock(file, shared=True)
+            return not claim(file, inherited=False, shared=True)
     except OSError:
         return False
-
-
-def _lock(file: IO[bytes], shared: bool = False) -> bool:
-    """Lock an open file until it is closed; False where another process has it.
-
-    A record lock, not flock's: the reading processes of a training would inherit that and outlive a `kill -9` with it.
-    """
-    try:
-        import fcntl
-    except ImportError:  # no such locks on Windows
-        return True
-    try:
-        fcntl.lockf(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
-    except OSError as error:  # else a file system without locks
-        return error.errno not in (errno.EACCES, errno.EAGAIN)
-    return True
 
 
 NUMBERED = re.compile(r"(\d{5,})-")

@@ -7,9 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 
-from fomm_cli import config as configs
 from fomm_cli.device import describe
 from fomm_cli.train import checkpoint
 from fomm_cli.train.run import Options, Run, environment
@@ -32,13 +30,13 @@ def finish(run: Run, state: State, options: Options) -> None:
 
 def export(run: Run, output: Path, best: bool = False, half: bool = False, force: bool = False) -> None:
     """Write the weights of a run's last or best checkpoint: the running average if there is one."""
-    content = checkpoint.read(run.best if best else run.last)
+    path = run.best if best else run.last
+    content = checkpoint.read(path)
     state = content["state"]
-    config = configs.build(yaml.safe_load(content["config"]), str(run.config))
     save_weights(
         output,
         state["average"] or state["model"],
-        config,
+        checkpoint.config_of(content, path),
         dtype=torch.float16 if half else None,
         discriminator=None if half else state["discriminator"],
         provenance=provenance(run, run.read_options(), state["step"], state["epoch"], state["best"]),
