@@ -31,7 +31,7 @@ from fomm_cli.model.geometry import coordinate_grid, gaussians, inverse_2x2, pro
 from fomm_cli.model.network import FirstOrderModel
 from fomm_cli.model.types import Keypoints
 
-_GROUP_BYTES = 2**24  # of a map, for as many frames: more fall out of the cache, and malloc takes them afresh each time
+_GROUP_BYTES = 2**23  # of a map, for as many frames: more fall out of the cache, and malloc takes them afresh each time
 
 
 class FusedSource(NamedTuple):

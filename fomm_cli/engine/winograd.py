@@ -2,8 +2,8 @@
 
 A tile of m x m outputs is computed from (m + 2) x (m + 2) inputs d as A^T [(G g G^T) . (B^T d B)] A: for m = 4, 36
 products a channel pair where the definition has 144. The products are (m + 2)^2 matrix products, which oneDNN runs as
-one grouped 1x1 convolution; the small transforms are batched matrix products over strips of m rows, whose scratch stays
-in the processor's cache.
+one grouped 1x1 convolution; the small transforms are batched matrix products over strips of m rows, whose scratch
+stays in the processor's cache.
 
 All of it is float32, in half of the time of the direct convolution. It rounds some twenty times coarser, far below an
 8-bit level, and hundreds of times finer than a direct convolution in bf16, which takes longer: it stands for that one
@@ -12,16 +12,22 @@ too.
 
 from __future__ import annotations
 
+import mmap
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import cache
 from itertools import zip_longest
+from math import gcd, prod
+from threading import local
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fomm_cli.engine import fold
+from fomm_cli.engine.crew import each
 from fomm_cli.engine.layers import packs
 from fomm_cli.model.blocks import ResBlock
 
@@ -32,7 +38,7 @@ _POINTS = {  # of evaluation: those of the larger tiles round least, for what th
 }
 _MIN_CHANNELS = 128  # with fewer the transforms cost what the products save
 _MIN_PIXELS = 1024
-_PIXELS = 8192  # of one or more pictures at a time: enough to be worth reading the weights for, few enough for caches
+_PIXELS = 8192  # of the pictures a thread takes at a time: enough to be worth reading the weights for
 
 
 def gains(channels: int, height: int, width: int) -> bool:
@@ -87,11 +93,11 @@ class Scratch:
         rows, columns, n = -(-height // tile), -(-width // tile), tile + 2
         wide, tops = columns * tile, range(0, height, tile)
         pixel = n * channels
-        self.padded = torch.zeros(pictures, rows * tile + 2, wide + 2, channels)
-        self.strip = torch.empty(wide + 2, n, channels)
-        self.tiles = torch.empty(pictures * rows, columns, n * pixel)
-        self.halved = torch.empty(columns, tile, pixel)
-        self.output = torch.empty(wide, tile, channels)
+        self.padded = _zeros(pictures, rows * tile + 2, wide + 2, channels)
+        self.strip = _zeros(wide + 2, n, channels)
+        self.tiles = _zeros(pictures * rows, columns, n * pixel)
+        self.halved = _zeros(columns, tile, pixel)
+        self.output = _zeros(wide, tile, channels)
         # views, made once: making one takes as long as a small product
         self.inside = self.padded[:, 1 : 1 + height, 1 : 1 + width]  # (p, H, W, c)
         self.windows = [picture[top : top + n].transpose(0, 1) for picture in self.padded for top in tops]  # (w, i, c)
@@ -115,10 +121,11 @@ class Winograd:
         at, g, _ = Transforms.of(tile)
         kernels = torch.einsum("im,ocmn,jn->jioc", g, weight, g)
         self.weight = kernels.reshape(self.taps * channels, channels, 1, 1).float()
+        self._where = ([0, 0], [1, 1], [1, 1], self.taps)  # padding, strides, dilations, groups
+        self._packed = False
         # the bias joins the products: `constant` is what the output transform turns into ones
         constant = at.T @ torch.linalg.solve(at @ at.T, torch.ones(tile, dtype=torch.float64))
         self.bias = (constant[:, None, None] * constant[None, :, None] * bias).reshape(-1).float()
-        self._ready = False
 
     def __call__(self, scratch: Scratch) -> Iterator[Tensor]:
         """Convolves `scratch.padded`, which may be overwritten from the first result on.
@@ -128,33 +135,46 @@ class Winograd:
         """
         columns, tile, pixel = scratch.halved.shape
         n = tile + 2
-        bt_rows, bt_columns = _constant("bt", tile, columns * tile + 2), _constant("bt", tile, columns)
+        bt, at = _constant("bt", tile), _constant("at", tile)
         for window, tiles in zip(scratch.windows, scratch.tiles.view(-1, columns, n, pixel), strict=True):
-            torch.bmm(bt_rows, window, out=scratch.strip)  # (w, i, c)
-            torch.bmm(bt_columns, scratch.overlapping, out=tiles)  # (u, j, i c)
-        at_columns, at_rows = _constant("at", tile, columns), _constant("at", tile, columns * tile)
+            _multiply(bt, window, scratch.strip)  # (w, i, c)
+            _multiply(bt, scratch.overlapping, tiles)  # (u, j, i c)
         halved, products = scratch.halved.view(columns * tile, n, -1), self._products(scratch.tiles)
         for result, strip in zip(scratch.results, products.view(-1, columns, n, pixel), strict=True):
-            torch.bmm(at_columns, strip, out=scratch.halved)  # (u, b, i c)
-            torch.bmm(at_rows, halved, out=scratch.output)  # (u b, a, c)
+            _multiply(at, strip, scratch.halved)  # (u, b, i c)
+            _multiply(at, halved, scratch.output)  # (u b, a, c)
             yield result
+
+    def pack(self, rows: int, columns: int) -> None:
+        """Lay the weights out for the processor at hand and for so many tiles."""
+        ops: Any = torch.ops.mkldnn
+        weight, channels = self.weight.contiguous(memory_format=torch.channels_last), self.weight.shape[1]
+        shape = [1, self.taps * channels, rows, columns]
+        self.weight = ops._reorder_convolution_weight(weight, *self._where, shape)
+        self._packed = True
 
     def _products(self, tiles: Tensor) -> Tensor:
         """The matrix products of all taps: (t, u, taps c) to the same."""
         maps = tiles.permute(2, 0, 1).unsqueeze(0)
-        if not packs(tiles.device):
-            return F.conv2d(maps, self.weight, self.bias, groups=self.taps)[0].permute(1, 2, 0).contiguous()
+        if not self._packed:
+            made = F.conv2d(maps, self.weight, self.bias, groups=self.taps)[0].permute(1, 2, 0)
+            return made.contiguous()
         ops: Any = torch.ops.mkldnn
-        where = ([0, 0], [1, 1], [1, 1], self.taps)
-        if not self._ready:
-            weight = self.weight.contiguous(memory_format=torch.channels_last)
-            self.weight = ops._reorder_convolution_weight(weight, *where, list(maps.shape))
-            self._ready = True
-        return ops._convolution_pointwise(maps, self.weight, self.bias, *where, "none", [], "")[0].permute(1, 2, 0)
+        made = ops._convolution_pointwise(maps, self.weight, self.bias, *self._where, "none", [], "")
+        return made[0].permute(1, 2, 0)
+
+
+class _Own(local):
+    """The buffers of a thread, for each size met."""
+
+    def __init__(self) -> None:
+        self.scratches: dict[tuple[int, int, int], Scratch] = {}
 
 
 class WinogradBottleneck:
     """The residual blocks of a generator, whose sum runs through them in float32.
+
+    Pictures are dealt out to torch's threads where that comes out even; each takes its own through all blocks.
 
     (B, C, H, W) channels_last float32 to the same, **in place**
     """
@@ -167,12 +187,31 @@ class WinogradBottleneck:
             scale, shift = fold.affine(block.norm1)
             first = Winograd(*fold.folded(block.conv1, block.norm2), tile)
             self.blocks.append((scale.float(), shift.float(), first, Winograd(*fold.plain(block.conv2), tile)))
-        self._scratch: dict[tuple[int, int, int], Scratch] = {}
+        self._own = _Own()
+        self._packed = not packs(torch.device("cpu"))
 
     def __call__(self, x: Tensor) -> Tensor:
-        _, _, height, width = x.shape
-        for pictures in x.permute(0, 2, 3, 1).split(max(1, _PIXELS // (height * width))):
-            scratch = self._of(pictures)
+        shares = x.permute(0, 2, 3, 1).chunk(gcd(len(x), torch.get_num_threads()))
+        if not self._packed:  # by the caller: where glibc keeps other threads' memory, there is not room for so much
+            self._pack(shares[0])
+        each(self._run, shares)
+        return x
+
+    def _pack(self, share: Tensor) -> None:
+        """Lay the weights out for the processor, before threads share them."""
+        count, height, width, _ = share.shape
+        rows, columns = -(-height // self.tile), -(-width // self.tile)
+        count = min(count, max(1, _PIXELS // (height * width)))
+        for _, _, *convs in self.blocks:
+            for conv in convs:
+                conv.pack(count * rows, columns)
+        self._packed = True
+
+    def _run(self, share: Tensor) -> None:
+        """A thread's pictures (p, H, W, c) through all blocks, in place."""
+        _, height, width, _ = share.shape
+        for pictures in share.split(max(1, _PIXELS // (height * width))):
+            scratch = self._scratch(pictures)
             sums, inside = scratch.strips(pictures), scratch.strips(scratch.inside)
             scale, shift, _, _ = self.blocks[0]
             torch.addcmul(shift, pictures, scale, out=scratch.inside).clamp_min_(0)
@@ -184,13 +223,13 @@ class WinogradBottleneck:
                     if following is not None:
                         scale, shift, _, _ = following
                         torch.addcmul(shift, total, scale, out=after).clamp_min_(0)
-        return x
 
-    def _of(self, pictures: Tensor) -> Scratch:
+    def _scratch(self, pictures: Tensor) -> Scratch:
+        made = self._own.scratches
         count, height, width, channels = pictures.shape
-        if (count, height, width) not in self._scratch:
-            self._scratch[count, height, width] = Scratch(count, height, width, channels, self.tile)
-        return self._scratch[count, height, width]
+        if (count, height, width) not in made:
+            made[count, height, width] = Scratch(count, height, width, channels, self.tile)
+        return made[count, height, width]
 
 
 def _polynomial(roots: Tensor) -> Tensor:
@@ -204,5 +243,25 @@ def _polynomial(roots: Tensor) -> Tensor:
 
 
 @cache
-def _constant(which: str, tile: int, batch: int) -> Tensor:
-    return getattr(Transforms.of(tile), which).float().expand(batch, -1, -1)
+def _constant(which: str, tile: int) -> Tensor:
+    return getattr(Transforms.of(tile), which).float().contiguous()
+
+
+def _zeros(*shape: int) -> Tensor:
+    """Memory of its own, not from a thread's heap: glibc gives what exceeds 64 MB of that back, again and again."""
+    memory = mmap.mmap(-1, 4 * prod(shape))
+    if hasattr(mmap, "MADV_HUGEPAGE"):
+        with suppress(OSError):  # a kernel built without them
+            memory.madvise(mmap.MADV_HUGEPAGE)
+    return torch.frombuffer(memory, dtype=torch.float32).view(shape)
+
+
+def _multiply(matrix: Tensor, batch: Tensor, out: Tensor) -> None:
+    """One small matrix with each of a batch: (m, n) times (B, n, c) into (B, m, c).
+
+    On one thread by NumPy, whose OpenBLAS has kernels for matrices as small as these: 1.6 times as fast as MKL's.
+    """
+    if torch.get_num_threads() == 1:
+        np.matmul(matrix.numpy(), batch.numpy(), out=out.numpy())
+    else:
+        torch.bmm(matrix.expand(batch.shape[0], -1, -1), batch, out=out)
