@@ -12,13 +12,10 @@ too.
 
 from __future__ import annotations
 
-import mmap
 from collections.abc import Iterator
-from contextlib import suppress
 from functools import cache
 from itertools import zip_longest
-from math import gcd, prod
-from threading import local
+from math import gcd
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -81,7 +78,7 @@ class Transforms(NamedTuple):
 
 
 class Scratch:
-    """The buffers of one map size, shared by the convolutions of a network, which run one after another.
+    """One thread's buffers for one map size, shared by the convolutions of a network, which run one after another.
 
     Letters of the shapes: p pictures; t, u tile rows and columns; i, j rows and columns of a tile of inputs; a, b of
     outputs; c channels. `padded` is the input of a convolution; its borders, and where tiles reach beyond the picture,
@@ -93,11 +90,11 @@ class Scratch:
         rows, columns, n = -(-height // tile), -(-width // tile), tile + 2
         wide, tops = columns * tile, range(0, height, tile)
         pixel = n * channels
-        self.padded = _zeros(pictures, rows * tile + 2, wide + 2, channels)
-        self.strip = _zeros(wide + 2, n, channels)
-        self.tiles = _zeros(pictures * rows, columns, n * pixel)
-        self.halved = _zeros(columns, tile, pixel)
-        self.output = _zeros(wide, tile, channels)
+        self.padded = torch.zeros(pictures, rows * tile + 2, wide + 2, channels)
+        self.strip = torch.empty(wide + 2, n, channels)
+        self.tiles = torch.empty(pictures * rows, columns, n * pixel)
+        self.halved = torch.empty(columns, tile, pixel)
+        self.output = torch.empty(wide, tile, channels)
         # views, made once: making one takes as long as a small product
         self.inside = self.padded[:, 1 : 1 + height, 1 : 1 + width]  # (p, H, W, c)
         self.windows = [picture[top : top + n].transpose(0, 1) for picture in self.padded for top in tops]  # (w, i, c)
@@ -145,12 +142,14 @@ class Winograd:
             _multiply(at, halved, scratch.output)  # (u b, a, c)
             yield result
 
-    def pack(self, rows: int, columns: int) -> None:
-        """Lay the weights out for the processor at hand and for so many tiles."""
+    def pack(self, scratch: Scratch) -> None:
+        """Lay the weights out for the processor at hand and such maps, once; not while a thread uses them."""
+        if self._packed or not packs(self.weight.device):
+            return
+        rows, columns, inputs = scratch.tiles.shape
         ops: Any = torch.ops.mkldnn
-        weight, channels = self.weight.contiguous(memory_format=torch.channels_last), self.weight.shape[1]
-        shape = [1, self.taps * channels, rows, columns]
-        self.weight = ops._reorder_convolution_weight(weight, *self._where, shape)
+        weight = self.weight.contiguous(memory_format=torch.channels_last)
+        self.weight = ops._reorder_convolution_weight(weight, *self._where, [1, inputs, rows, columns])
         self._packed = True
 
     def _products(self, tiles: Tensor) -> Tensor:
@@ -164,17 +163,11 @@ class Winograd:
         return made[0].permute(1, 2, 0)
 
 
-class _Own(local):
-    """The buffers of a thread, for each size met."""
-
-    def __init__(self) -> None:
-        self.scratches: dict[tuple[int, int, int], Scratch] = {}
-
-
 class WinogradBottleneck:
     """The residual blocks of a generator, whose sum runs through them in float32.
 
-    Pictures are dealt out to torch's threads where that comes out even; each takes its own through all blocks.
+    Pictures are dealt out to torch's threads where that comes out even; each takes its own through all blocks. For one
+    caller at a time.
 
     (B, C, H, W) channels_last float32 to the same, **in place**
     """
@@ -187,31 +180,22 @@ class WinogradBottleneck:
             scale, shift = fold.affine(block.norm1)
             first = Winograd(*fold.folded(block.conv1, block.norm2), tile)
             self.blocks.append((scale.float(), shift.float(), first, Winograd(*fold.plain(block.conv2), tile)))
-        self._own = _Own()
-        self._packed = not packs(torch.device("cpu"))
+        self._scratches: dict[tuple[int, ...], Scratch] = {}
 
     def __call__(self, x: Tensor) -> Tensor:
-        shares = x.permute(0, 2, 3, 1).chunk(gcd(len(x), torch.get_num_threads()))
-        if not self._packed:  # by the caller: where glibc keeps other threads' memory, there is not room for so much
-            self._pack(shares[0])
-        each(self._run, shares)
+        pictures = x.permute(0, 2, 3, 1)
+        count, height, width, _ = pictures.shape
+        size = max(1, _PIXELS // (height * width))
+        shares = pictures.chunk(gcd(count, torch.get_num_threads()))
+        each(
+            self._run,
+            [[(some, self._scratch(i, some)) for some in share.split(size)] for i, share in enumerate(shares)],
+        )
         return x
 
-    def _pack(self, share: Tensor) -> None:
-        """Lay the weights out for the processor, before threads share them."""
-        count, height, width, _ = share.shape
-        rows, columns = -(-height // self.tile), -(-width // self.tile)
-        count = min(count, max(1, _PIXELS // (height * width)))
-        for _, _, *convs in self.blocks:
-            for conv in convs:
-                conv.pack(count * rows, columns)
-        self._packed = True
-
-    def _run(self, share: Tensor) -> None:
-        """A thread's pictures (p, H, W, c) through all blocks, in place."""
-        _, height, width, _ = share.shape
-        for pictures in share.split(max(1, _PIXELS // (height * width))):
-            scratch = self._scratch(pictures)
+    def _run(self, share: list[tuple[Tensor, Scratch]]) -> None:
+        """A thread's pictures (p, H, W, c) through all blocks, some at a time, in place."""
+        for pictures, scratch in share:
             sums, inside = scratch.strips(pictures), scratch.strips(scratch.inside)
             scale, shift, _, _ = self.blocks[0]
             torch.addcmul(shift, pictures, scale, out=scratch.inside).clamp_min_(0)
@@ -224,12 +208,16 @@ class WinogradBottleneck:
                         scale, shift, _, _ = following
                         torch.addcmul(shift, total, scale, out=after).clamp_min_(0)
 
-    def _scratch(self, pictures: Tensor) -> Scratch:
-        made = self._own.scratches
+    def _scratch(self, share: int, pictures: Tensor) -> Scratch:
+        """The buffers of one share's thread for so many pictures; with the first ones the weights are laid out."""
         count, height, width, channels = pictures.shape
-        if (count, height, width) not in made:
-            made[count, height, width] = Scratch(count, height, width, channels, self.tile)
-        return made[count, height, width]
+        key = (share, count, height, width)
+        if key not in self._scratches:
+            self._scratches[key] = Scratch(count, height, width, channels, self.tile)
+            for _, _, *convs in self.blocks:
+                for conv in convs:
+                    conv.pack(self._scratches[key])
+        return self._scratches[key]
 
 
 def _polynomial(roots: Tensor) -> Tensor:
@@ -247,19 +235,11 @@ def _constant(which: str, tile: int) -> Tensor:
     return getattr(Transforms.of(tile), which).float().contiguous()
 
 
-def _zeros(*shape: int) -> Tensor:
-    """Memory of its own, not from a thread's heap: glibc gives what exceeds 64 MB of that back, again and again."""
-    memory = mmap.mmap(-1, 4 * prod(shape))
-    if hasattr(mmap, "MADV_HUGEPAGE"):
-        with suppress(OSError):  # a kernel built without them
-            memory.madvise(mmap.MADV_HUGEPAGE)
-    return torch.frombuffer(memory, dtype=torch.float32).view(shape)
-
-
 def _multiply(matrix: Tensor, batch: Tensor, out: Tensor) -> None:
     """One small matrix with each of a batch: (m, n) times (B, n, c) into (B, m, c).
 
-    On one thread by NumPy, whose OpenBLAS has kernels for matrices as small as these: 1.6 times as fast as MKL's.
+    On one thread by NumPy: OpenBLAS, which its packages bring, has kernels for matrices as small as these, 1.6 times as
+    fast as MKL's.
     """
     if torch.get_num_threads() == 1:
         np.matmul(matrix.numpy(), batch.numpy(), out=out.numpy())
