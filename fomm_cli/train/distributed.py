@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 import uuid
@@ -62,6 +63,7 @@ def joined(world: World, device: torch.device) -> Iterator[None]:
     try:
         yield
     finally:
+        gc.collect()  # a module in a cycle would keep gloo's threads beyond Python's own end, which aborts the process
         dist.destroy_process_group()
 
 
