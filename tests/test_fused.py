@@ -271,8 +271,7 @@ def test_winograd_is_the_convolution(size: tuple[int, int], tile: int, packed: b
         scratch.inside.copy_(pictures)
         made = torch.empty(2, height, width, 16)
         winograd = Winograd(weight, bias, tile)
-        if packed:
-            winograd.pack(scratch)
+        winograd.products.packed = packed
         for strip, output in zip(scratch.strips(made), winograd(scratch), strict=True):
             strip.copy_(output)
     truth = F.conv2d(pictures.double().permute(0, 3, 1, 2), weight, bias, padding=1).permute(0, 2, 3, 1)

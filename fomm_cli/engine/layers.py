@@ -7,6 +7,7 @@ operators do the same.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -50,18 +51,22 @@ class Conv:
         self.packed = packs(like.device) if packed is None else packed
         self._ready = False
 
+    def pack(self, shape: Sequence[int]) -> None:
+        """Lay the weights out for maps of this shape: once, by the first call or before threads share them."""
+        if self.packed and not self._ready:
+            ops: Any = torch.ops.mkldnn
+            where = (self.padding, [1, 1], [1, 1], self.groups)
+            self.weight = ops._reorder_convolution_weight(self.weight, *where, list(shape))
+            self._ready = True
+
     def __call__(self, x: Tensor, add: Tensor | None = None) -> Tensor:
         if not self.packed:
             y = F.conv2d(x, self.weight, self.bias, 1, self.padding, 1, self.groups)
             if add is not None:
                 y += add
             return F.relu_(y) if self.relu else y
+        self.pack(x.shape)  # the best layout depends on the size of the map, known with the first frame
         ops: Any = torch.ops.mkldnn
-        if not self._ready:  # the best layout depends on the size of the map, known with the first frame
-            self.weight = ops._reorder_convolution_weight(
-                self.weight, self.padding, [1, 1], [1, 1], self.groups, list(x.shape)
-            )
-            self._ready = True
         where = (self.padding, [1, 1], [1, 1], self.groups)
         after = "relu" if self.relu else None
         if add is not None:

@@ -13,19 +13,17 @@ too.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import cache
 from itertools import zip_longest
 from math import gcd
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fomm_cli.engine import fold
 from fomm_cli.engine.crew import each
-from fomm_cli.engine.layers import packs
+from fomm_cli.engine.layers import Conv
 from fomm_cli.model.blocks import ResBlock
 
 _POINTS = {  # of evaluation: those of the larger tiles round least, for what that is worth in simple numbers
@@ -99,6 +97,7 @@ class Scratch:
         self.inside = self.padded[:, 1 : 1 + height, 1 : 1 + width]  # (p, H, W, c)
         self.windows = [picture[top : top + n].transpose(0, 1) for picture in self.padded for top in tops]  # (w, i, c)
         self.overlapping = self.strip.as_strided((columns, n, pixel), (tile * pixel, pixel, 1))  # (u, j, i c)
+        self.maps = self.tiles.permute(2, 0, 1).unsqueeze(0)  # (1, j i c, t, u), channels_last
         self.results = [self.output[:width, : height - top].transpose(0, 1) for top in tops] * pictures
 
     def strips(self, maps: Tensor) -> list[Tensor]:
@@ -114,15 +113,14 @@ class Winograd:
     """
 
     def __init__(self, weight: Tensor, bias: Tensor, tile: int = 4) -> None:
-        channels, self.taps = weight.shape[0], (tile + 2) ** 2
-        at, g, _ = Transforms.of(tile)
-        kernels = torch.einsum("im,ocmn,jn->jioc", g, weight, g)
-        self.weight = kernels.reshape(self.taps * channels, channels, 1, 1).float()
-        self._where = ([0, 0], [1, 1], [1, 1], self.taps)  # padding, strides, dilations, groups
-        self._packed = False
+        channels, taps = weight.shape[0], (tile + 2) ** 2
+        at, g, bt = Transforms.of(tile)
+        self.at, self.bt = at.float(), bt.float()
+        kernels = torch.einsum("im,ocmn,jn->jioc", g, weight, g).reshape(taps * channels, channels, 1, 1)
         # the bias joins the products: `constant` is what the output transform turns into ones
         constant = at.T @ torch.linalg.solve(at @ at.T, torch.ones(tile, dtype=torch.float64))
-        self.bias = (constant[:, None, None] * constant[None, :, None] * bias).reshape(-1).float()
+        bias = (constant[:, None, None] * constant[None, :, None] * bias).reshape(-1)
+        self.products = Conv(kernels, bias, like=self.at, groups=taps)
 
     def __call__(self, scratch: Scratch) -> Iterator[Tensor]:
         """Convolves `scratch.padded`, which may be overwritten from the first result on.
@@ -132,35 +130,15 @@ class Winograd:
         """
         columns, tile, pixel = scratch.halved.shape
         n = tile + 2
-        bt, at = _constant("bt", tile), _constant("at", tile)
         for window, tiles in zip(scratch.windows, scratch.tiles.view(-1, columns, n, pixel), strict=True):
-            _multiply(bt, window, scratch.strip)  # (w, i, c)
-            _multiply(bt, scratch.overlapping, tiles)  # (u, j, i c)
-        halved, products = scratch.halved.view(columns * tile, n, -1), self._products(scratch.tiles)
+            _multiply(self.bt, window, scratch.strip)  # (w, i, c)
+            _multiply(self.bt, scratch.overlapping, tiles)  # (u, j, i c)
+        halved = scratch.halved.view(columns * tile, n, -1)
+        products = self.products(scratch.maps)[0].permute(1, 2, 0).contiguous()  # (t, u, j i c)
         for result, strip in zip(scratch.results, products.view(-1, columns, n, pixel), strict=True):
-            _multiply(at, strip, scratch.halved)  # (u, b, i c)
-            _multiply(at, halved, scratch.output)  # (u b, a, c)
+            _multiply(self.at, strip, scratch.halved)  # (u, b, i c)
+            _multiply(self.at, halved, scratch.output)  # (u b, a, c)
             yield result
-
-    def pack(self, scratch: Scratch) -> None:
-        """Lay the weights out for the processor at hand and such maps, once; not while a thread uses them."""
-        if self._packed or not packs(self.weight.device):
-            return
-        rows, columns, inputs = scratch.tiles.shape
-        ops: Any = torch.ops.mkldnn
-        weight = self.weight.contiguous(memory_format=torch.channels_last)
-        self.weight = ops._reorder_convolution_weight(weight, *self._where, [1, inputs, rows, columns])
-        self._packed = True
-
-    def _products(self, tiles: Tensor) -> Tensor:
-        """The matrix products of all taps: (t, u, taps c) to the same."""
-        maps = tiles.permute(2, 0, 1).unsqueeze(0)
-        if not self._packed:
-            made = F.conv2d(maps, self.weight, self.bias, groups=self.taps)[0].permute(1, 2, 0)
-            return made.contiguous()
-        ops: Any = torch.ops.mkldnn
-        made = ops._convolution_pointwise(maps, self.weight, self.bias, *self._where, "none", [], "")
-        return made[0].permute(1, 2, 0)
 
 
 class WinogradBottleneck:
@@ -216,7 +194,7 @@ class WinogradBottleneck:
             self._scratches[key] = Scratch(count, height, width, channels, self.tile)
             for _, _, *convs in self.blocks:
                 for conv in convs:
-                    conv.pack(self._scratches[key])
+                    conv.products.pack(self._scratches[key].maps.shape)
         return self._scratches[key]
 
 
@@ -228,11 +206,6 @@ def _polynomial(roots: Tensor) -> Tensor:
         raised[:-1] -= root * coefficients
         coefficients = raised
     return coefficients
-
-
-@cache
-def _constant(which: str, tile: int) -> Tensor:
-    return getattr(Transforms.of(tile), which).float().contiguous()
 
 
 def _multiply(matrix: Tensor, batch: Tensor, out: Tensor) -> None:
