@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -20,13 +22,17 @@ def in_layout_of(x: Tensor, like: Tensor) -> Tensor:
     return x
 
 
-class SameBlock(nn.Module):
-    """Convolution, batch norm, ReLU: (B, C, H, W) to (B, out, H, W)."""
+Norm = Callable[[int], Any]
+"""A norm for so many channels: batch norm unless a family says otherwise."""
 
-    def __init__(self, channels: int, out: int, kernel_size: int = 3) -> None:
+
+class SameBlock(nn.Module):
+    """Convolution, norm, ReLU: (B, C, H, W) to (B, out, H, W)."""
+
+    def __init__(self, channels: int, out: int, kernel_size: int = 3, norm: Norm = nn.BatchNorm2d) -> None:
         super().__init__()
         self.conv = nn.Conv2d(channels, out, kernel_size, padding=kernel_size // 2)
-        self.norm = nn.BatchNorm2d(out)
+        self.norm = norm(out)
 
     def forward(self, x: Tensor) -> Tensor:
         return F.relu(self.norm(self.conv(x)))
@@ -47,14 +53,14 @@ class UpBlock(SameBlock):
 
 
 class ResBlock(nn.Module):
-    """x + conv(ReLU(BN(conv(ReLU(BN(x)))))): the norm stands before the convolution, width and size stay."""
+    """x + conv(ReLU(norm(conv(ReLU(norm(x)))))): the norm stands before the convolution, width and size stay."""
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, norm: Norm = nn.BatchNorm2d) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(channels, channels, 3, padding=1)
         self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
-        self.norm1 = nn.BatchNorm2d(channels)
-        self.norm2 = nn.BatchNorm2d(channels)
+        self.norm1 = norm(channels)
+        self.norm2 = norm(channels)
 
     def forward(self, x: Tensor) -> Tensor:
         inner = self.conv1(F.relu(self.norm1(x)))
@@ -64,12 +70,15 @@ class ResBlock(nn.Module):
 class Encoder(nn.Module):
     """The hourglass's way down; returns the input and every block's output, full size first."""
 
-    def __init__(self, block_expansion: int, channels: int, num_blocks: int, max_features: int) -> None:
+    def __init__(
+        self, block_expansion: int, channels: int, num_blocks: int, max_features: int, norm: Norm = nn.BatchNorm2d
+    ) -> None:
         super().__init__()
         self.down_blocks = nn.ModuleList(
             DownBlock(
                 channels if i == 0 else min(max_features, block_expansion * 2**i),
                 min(max_features, block_expansion * 2 ** (i + 1)),
+                norm=norm,
             )
             for i in range(num_blocks)
         )
@@ -82,37 +91,48 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """The hourglass's way up: after each block the encoder's map of that size is appended, the input itself last."""
+    """The hourglass's way up: after each block the encoder's map of that size is appended, the input itself last.
 
-    def __init__(self, block_expansion: int, channels: int, num_blocks: int, max_features: int) -> None:
+    Returns every block's output so completed, coarse to fine.
+    """
+
+    def __init__(
+        self, block_expansion: int, channels: int, num_blocks: int, max_features: int, norm: Norm = nn.BatchNorm2d
+    ) -> None:
         super().__init__()
         self.up_blocks = nn.ModuleList(
             UpBlock(
                 (1 if i == num_blocks - 1 else 2) * min(max_features, block_expansion * 2 ** (i + 1)),
                 min(max_features, block_expansion * 2**i),
+                norm=norm,
             )
             for i in reversed(range(num_blocks))
         )
         self.out_channels = block_expansion + channels
 
-    def forward(self, outputs: list[Tensor]) -> Tensor:
-        outputs = list(outputs)
-        x = outputs.pop()
-        for block in self.up_blocks:
-            x = torch.cat((block(x), outputs.pop()), dim=1)
-        return x
+    def forward(self, outputs: list[Tensor]) -> list[Tensor]:
+        levels = [outputs[-1]]
+        for block, skip in zip(self.up_blocks, reversed(outputs[:-1]), strict=True):
+            levels.append(torch.cat((block(levels[-1]), skip), dim=1))
+        return levels[1:]
 
 
 class Hourglass(nn.Module):
     """Encoder, decoder, skips: (B, C, H, W) to (B, block_expansion + C, H, W); H, W multiples of 2^num_blocks."""
 
-    def __init__(self, block_expansion: int, channels: int, num_blocks: int, max_features: int) -> None:
+    def __init__(
+        self, block_expansion: int, channels: int, num_blocks: int, max_features: int, norm: Norm = nn.BatchNorm2d
+    ) -> None:
         super().__init__()
-        self.encoder = Encoder(block_expansion, channels, num_blocks, max_features)
-        self.decoder = Decoder(block_expansion, channels, num_blocks, max_features)
+        self.encoder = Encoder(block_expansion, channels, num_blocks, max_features, norm)
+        self.decoder = Decoder(block_expansion, channels, num_blocks, max_features, norm)
         self.out_channels = self.decoder.out_channels
 
     def forward(self, x: Tensor) -> Tensor:
+        return self.levels(x)[-1]
+
+    def levels(self, x: Tensor) -> list[Tensor]:
+        """The maps of every size on the way up, coarse to fine, each beside its skip; the last is the output."""
         return self.decoder(self.encoder(x))
 
 

@@ -36,18 +36,21 @@ def warp(image: Tensor, flow: Tensor, align_corners: bool, padding_mode: str = "
     return F.grid_sample(image, flow, mode="bilinear", padding_mode=padding_mode, align_corners=align_corners)
 
 
-def resize(maps: Tensor, size: tuple[int, int]) -> Tensor:
-    """Bilinear resize of maps (B, C, h, w) to size (H, W), always in the align_corners=False convention."""
+def resize(maps: Tensor, size: tuple[int, int], align_corners: bool = False) -> Tensor:
+    """Bilinear resize of maps (B, C, h, w) to size (H, W).
+
+    align_corners   whether corner pixels keep their places; most published models resize without, whatever their warps
+    """
     if tuple(maps.shape[2:]) == tuple(size):
         return maps
-    return F.interpolate(maps, size=size, mode="bilinear", align_corners=False)
+    return F.interpolate(maps, size=size, mode="bilinear", align_corners=align_corners)
 
 
-def resize_flow(flow: Tensor, size: tuple[int, int]) -> Tensor:
+def resize_flow(flow: Tensor, size: tuple[int, int], align_corners: bool = False) -> Tensor:
     """As `resize`, for a flow (B, h, w, 2)."""
     if tuple(flow.shape[1:3]) == tuple(size):
         return flow
-    return resize(flow.permute(0, 3, 1, 2), size).permute(0, 2, 3, 1)
+    return resize(flow.permute(0, 3, 1, 2), size, align_corners).permute(0, 2, 3, 1)
 
 
 def heatmap_mean(heatmap: Tensor, values: Tensor) -> Tensor:
