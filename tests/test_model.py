@@ -10,7 +10,6 @@ import torch
 
 from fomm_cli.config import load
 from fomm_cli.model.blocks import AntiAliasDownsample
-from fomm_cli.model.dense import warp_candidates
 from fomm_cli.model.discriminator import Discriminator
 from fomm_cli.model.geometry import (
     SmoothTransform,
@@ -20,6 +19,7 @@ from fomm_cli.model.geometry import (
     inverse_2x2,
     product_2x2,
     warp,
+    warp_candidates,
 )
 from fomm_cli.model.motion.first_order import candidates
 from fomm_cli.model.network import FirstOrderModel

@@ -25,9 +25,16 @@ from fomm_cli.engine.layers import Conv, Doubling, Phases, packs
 from fomm_cli.engine.sample import gather, rows
 from fomm_cli.engine.winograd import WinogradBottleneck, best_tile, gains
 from fomm_cli.model.blocks import AntiAliasDownsample, Hourglass, ResBlock, SameBlock
-from fomm_cli.model.dense import warp_candidates
-from fomm_cli.model.generator import warp_shared
-from fomm_cli.model.geometry import coordinate_grid, gaussians, inverse_2x2, product_2x2, resize, resize_flow
+from fomm_cli.model.geometry import (
+    coordinate_grid,
+    gaussians,
+    inverse_2x2,
+    product_2x2,
+    resize,
+    resize_flow,
+    warp_candidates,
+    warp_shared,
+)
 from fomm_cli.model.network import FirstOrderModel
 from fomm_cli.model.types import Keypoints
 

@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 
@@ -28,6 +30,6 @@ class DisentanglementNetwork(nn.Module):
 def _perceptron(*widths: int) -> nn.Sequential:
     """Linear layers of these widths, batch norm and ReLU after all but the last."""
     layers: list[nn.Module] = []
-    for before, width in zip(widths[:-2], widths[1:-1], strict=True):
+    for before, width in pairwise(widths[:-1]):
         layers += [nn.Linear(before, width), nn.BatchNorm1d(width), nn.ReLU()]
     return nn.Sequential(*layers, nn.Linear(widths[-2], widths[-1]))

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from fomm_cli.config import ModelConfig
 from fomm_cli.model.blocks import AntiAliasDownsample, Hourglass, in_layout_of, merged
-from fomm_cli.model.geometry import coordinate_grid, warp
+from fomm_cli.model.geometry import coordinate_grid, warp_candidates
 from fomm_cli.model.motion import MOTIONS
 from fomm_cli.model.types import DenseMotion, Keypoints
 
@@ -54,18 +54,3 @@ class DenseMotionNetwork(nn.Module):
             mask = maps[:, :candidates].softmax(dim=1)
             flow = (mask.unsqueeze(-1) * flows).sum(dim=1)
         return DenseMotion(flow, occlusion, mask, warped)
-
-
-def warp_candidates(small: Tensor, flows: Tensor, align_corners: bool) -> Tensor:
-    """The source under each candidate flow, sampled through one tall grid instead of K+1 copies of the source.
-
-    small    (B or 1, C, h, w)
-    flows    (B, K+1, h, w, 2)
-    returns  (B, K+1, C, h, w)
-    """
-    batch, num, height, width, _ = flows.shape
-    if small.shape[0] == 1:  # one source for all: the batch goes into the tall grid too
-        tall = warp(small, flows.reshape(1, -1, width, 2), align_corners)
-        return tall.reshape(-1, batch, num, height, width).permute(1, 2, 0, 3, 4)
-    tall = warp(small, flows.reshape(batch, -1, width, 2), align_corners)
-    return tall.unflatten(2, (num, height)).transpose(1, 2)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from fomm_cli.config import ModelConfig
 from fomm_cli.model.blocks import DownBlock, ResBlock, SameBlock, UpBlock, in_layout_of
-from fomm_cli.model.geometry import resize, resize_flow, warp
+from fomm_cli.model.geometry import resize, resize_flow, warp_shared
 from fomm_cli.model.types import DenseMotion
 
 
@@ -67,17 +67,3 @@ class OcclusionAwareGenerator(nn.Module):
             keep = resize(motion.occlusion, (source.shape[2], source.shape[3]))
             prediction = keep * warped + (1 - keep) * prediction
         return prediction, warped
-
-
-def warp_shared(image: Tensor, flow: Tensor, align_corners: bool) -> Tensor:
-    """`warp`, where an image of batch 1 is shared by all flows without being copied.
-
-    image    (B or 1, C, H, W)
-    flow     (B, h, w, 2)
-    returns  (B, C, h, w)
-    """
-    batch, height, width, _ = flow.shape
-    if image.shape[0] == batch:
-        return warp(image, flow, align_corners)
-    tall = warp(image, flow.reshape(1, batch * height, width, 2), align_corners)  # (1, C, B*h, w)
-    return tall.reshape(-1, batch, height, width).transpose(0, 1)

@@ -36,6 +36,35 @@ def warp(image: Tensor, flow: Tensor, align_corners: bool, padding_mode: str = "
     return F.grid_sample(image, flow, mode="bilinear", padding_mode=padding_mode, align_corners=align_corners)
 
 
+def warp_shared(image: Tensor, flow: Tensor, align_corners: bool) -> Tensor:
+    """`warp`, where an image of batch 1 is shared by all flows without being copied.
+
+    image    (B or 1, C, H, W)
+    flow     (B, h, w, 2)
+    returns  (B, C, h, w)
+    """
+    batch, height, width, _ = flow.shape
+    if image.shape[0] == batch:
+        return warp(image, flow, align_corners)
+    tall = warp(image, flow.reshape(1, batch * height, width, 2), align_corners)  # (1, C, B*h, w)
+    return tall.reshape(-1, batch, height, width).transpose(0, 1)
+
+
+def warp_candidates(small: Tensor, flows: Tensor, align_corners: bool) -> Tensor:
+    """The source under each candidate flow, sampled through one tall grid instead of K+1 copies of the source.
+
+    small    (B or 1, C, h, w)
+    flows    (B, K+1, h, w, 2)
+    returns  (B, K+1, C, h, w)
+    """
+    batch, num, height, width, _ = flows.shape
+    if small.shape[0] == 1:  # one source for all: the batch goes into the tall grid too
+        tall = warp(small, flows.reshape(1, -1, width, 2), align_corners)
+        return tall.reshape(-1, batch, num, height, width).permute(1, 2, 0, 3, 4)
+    tall = warp(small, flows.reshape(batch, -1, width, 2), align_corners)
+    return tall.unflatten(2, (num, height)).transpose(1, 2)
+
+
 def resize(maps: Tensor, size: tuple[int, int], align_corners: bool = False) -> Tensor:
     """Bilinear resize of maps (B, C, h, w) to size (H, W).
 
