@@ -14,8 +14,9 @@ import pytest
 from fomm_cli.animate.anchor import find_anchor, pose_distance
 from fomm_cli.animate.animator import Animator
 from fomm_cli.animate.stream import batched, threaded
-from fomm_cli.animate.transfer import hull_area, inverse, transfer
+from fomm_cli.animate.transfer import transfer
 from fomm_cli.errors import FommError
+from fomm_cli.model.pose import hull_area, inverse
 from fomm_cli.model.types import Keypoints
 from tests.engines import GreyEngine, pose, tiny_model
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fomm_cli.model.pose import normal
 from fomm_cli.model.types import Keypoints
 
 JACOBIAN_WEIGHT = 0.1
@@ -53,19 +53,9 @@ def pose_distance(source: Keypoints, driving: Keypoints) -> NDArray[np.float64]:
     Place and size are removed first, since relative motion does not care about them: points are centred and divided by
     their root mean square radius, Jacobians by their root mean square size. The turn and the expression are left.
     """
-    points = _normal(driving[0], centre=True) - _normal(source[0], centre=True)
+    points = normal(driving[0], centre=True) - normal(source[0], centre=True)
     total = np.square(points).sum(axis=-1).mean(axis=-1)
     if source[1] is not None and driving[1] is not None:
-        frames = _normal(driving[1], centre=False) - _normal(source[1], centre=False)
+        frames = normal(driving[1], centre=False) - normal(source[1], centre=False)
         total = total + JACOBIAN_WEIGHT * np.square(frames).sum(axis=(-1, -2)).mean(axis=-1)
     return np.sqrt(total)
-
-
-def _normal(values: Any, centre: bool) -> NDArray[np.float64]:
-    """(B, K, ...) with its mean over K removed if asked, and its root mean square over K at 1."""
-    array = np.asarray(values, dtype=np.float64)
-    if centre:
-        array = array - array.mean(axis=1, keepdims=True)
-    rest = tuple(range(2, array.ndim))
-    size = np.sqrt(np.square(array).sum(axis=rest, keepdims=True).mean(axis=1, keepdims=True))
-    return array / np.maximum(size, 1e-9)
