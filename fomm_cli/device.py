@@ -1,17 +1,20 @@
-"""The one place where "auto" becomes a device."""
+"""The one place where "auto" becomes a device, and what this process may do with its memory."""
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import platform
 import shutil
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fomm_cli.errors import FommError, nearest
-from fomm_cli.words import counted
+from fomm_cli.errors import FommError, counted, nearest
 
 if TYPE_CHECKING:
     import torch
+
 
 KINDS = ["auto", "cpu", "cuda", "mps"]
 
@@ -77,3 +80,21 @@ def _why_no_gpu() -> str | None:
         f"This torch was built for CUDA {torch.version.cuda} and cannot use the driver: update the NVIDIA driver, or "
         "install a torch built for an older CUDA (https://pytorch.org/get-started/previous-versions)."
     )
+
+
+_TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD = -1, -2, -3  # glibc's names for mallopt
+
+
+def keep_freed_memory() -> None:
+    """Let glibc keep freed memory for the next step instead of handing it back to the system.
+
+    A training step allocates and frees the same large maps again and again; fetched anew from the system each time,
+    every page costs a fault (measured: a tenth to a fifth of the step). Elsewhere than on glibc nothing happens.
+    """
+    if not sys.platform.startswith("linux"):
+        return
+    with contextlib.suppress(OSError, AttributeError):
+        library = ctypes.CDLL(None)
+        library.mallopt(_MMAP_THRESHOLD, 2**31 - 1)
+        library.mallopt(_TRIM_THRESHOLD, 2**31 - 1)
+        library.mallopt(_TOP_PAD, 2**26)

@@ -1,4 +1,4 @@
-"""The one exception that is shown to a user without a traceback."""
+"""The one exception that is shown to a user without a traceback, and the words its sentences are made with."""
 
 
 class FommError(Exception):
@@ -20,3 +20,8 @@ def nearest(word: str, known: "list[str]") -> str:
 
     close = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
     return f"Did you mean {close[0]!r}?" if close else f"Known: {', '.join(known)}."
+
+
+def counted(count: int, one: str, many: str | None = None) -> str:
+    """`1 clip`, `2 clips`; `many` where an s does not make the plural."""
+    return f"{count} {one if count == 1 else many or one + 's'}"

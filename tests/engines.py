@@ -54,7 +54,7 @@ class GreyEngine:
 
 def tiny_config() -> Any:
     """toon-64 at 32 px, as narrow as it goes."""
-    from fomm_cli.config import load
+    from fomm_cli.config.reading import load
 
     narrow = ["model.num_kp=4", "data.frame_shape=[32,32]"]
     for part in ("detector", "dense_motion", "generator", "discriminator"):

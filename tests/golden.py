@@ -8,10 +8,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from fomm_cli.config import Config, build
+from fomm_cli.config.reading import build
+from fomm_cli.config.schema import Config
+from fomm_cli.config.upstream import translate
 from fomm_cli.model.discriminator import Discriminator
 from fomm_cli.model.network import FirstOrderModel
-from fomm_cli.upstream import translate
 
 VARIANTS = [
     "first_order",

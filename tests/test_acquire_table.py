@@ -7,9 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from fomm_cli.acquire.placing import place
-from fomm_cli.acquire.plan import Shard, parse_shard, select, shard_of_environment
-from fomm_cli.acquire.table import Cut, collect, read_table, safe_id, write_table
+from fomm_cli.acquire.table import (
+    Cut,
+    Shard,
+    collect,
+    parse_shard,
+    place,
+    read_table,
+    safe_id,
+    select,
+    shard_of_environment,
+    write_table,
+)
 from fomm_cli.errors import FommError
 
 HEAD = "video_id,start,end,bbox,fps,width,height,partition,person_id\n"

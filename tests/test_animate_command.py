@@ -22,7 +22,7 @@ from tests.engines import tiny_config, tiny_model
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from fomm_cli.weights import save_weights
+    from fomm_cli.weights.file import save_weights
 
     path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
     return save_weights(path, tiny_model(), tiny_config())

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 import torch
 
-from fomm_cli import config as configs
 from fomm_cli.bench import protocol
 from fomm_cli.bench.animate import PLAIN, agreement, bench_animate
 from fomm_cli.bench.files import bench_files
-from fomm_cli.bench.network import clip, lively
 from fomm_cli.bench.protocol import Gate, Row, Timing, gate, take_turns
+from fomm_cli.bench.stand_in import clip, lively
 from fomm_cli.commands.app import main
+from fomm_cli.config import reading as configs
 from fomm_cli.engine.choose import make_engine
 from fomm_cli.errors import FommError
 from fomm_cli.model.network import FirstOrderModel

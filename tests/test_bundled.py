@@ -13,9 +13,9 @@ from fomm_cli.commands.app import main
 from fomm_cli.data.toon import draw, sample_identity, sample_motion
 from fomm_cli.evaluate.methods import Network
 from fomm_cli.evaluate.toon import check
-from fomm_cli.losses import keypoint_spread
 from fomm_cli.media.video import probe
 from fomm_cli.model.network import FirstOrderModel
+from fomm_cli.train.losses import keypoint_spread
 
 ASSETS = Path(fomm_cli.__file__).parent / "assets"
 

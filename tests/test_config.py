@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from fomm_cli import config as configs
 from fomm_cli.commands.app import main
+from fomm_cli.config import reading as configs
+from fomm_cli.config.upstream import translate
 from fomm_cli.errors import FommError
-from fomm_cli.upstream import translate
 
 
 @pytest.mark.parametrize("name", configs.presets())

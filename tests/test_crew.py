@@ -7,7 +7,7 @@ import threading
 import pytest
 import torch
 
-from fomm_cli.engine.crew import each
+from fomm_cli.engine.winograd import each
 
 
 def test_every_part_is_done_once_with_its_share_of_the_threads(threads: int) -> None:

@@ -12,9 +12,9 @@ from PIL import Image
 from fomm_cli.acquire.crop import Keep, crop_videos
 from fomm_cli.acquire.cutting import Style
 from fomm_cli.acquire.table import read_table
+from fomm_cli.boxes import Edges
 from fomm_cli.commands.app import main
 from fomm_cli.data.clips import open_clip
-from fomm_cli.detectors.geometry import Edges
 from fomm_cli.detectors.protocol import Detection
 from fomm_cli.detectors.tracking import BoxFinder, Rules
 from fomm_cli.errors import FommError

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torchvision.transforms import functional as TF
 
-from fomm_cli.config import AugmentationConfig
+from fomm_cli.config.schema import AugmentationConfig
 from fomm_cli.data import augment as A
 from fomm_cli.data.augment import augment
 

@@ -13,7 +13,7 @@ import pytest
 
 from fomm_cli.bench.data import bench_data
 from fomm_cli.commands.app import main
-from fomm_cli.config import load
+from fomm_cli.config.reading import load
 from fomm_cli.data.check import check
 from fomm_cli.data.movie import VideoClip
 from fomm_cli.errors import FommError

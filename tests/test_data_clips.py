@@ -14,11 +14,11 @@ import pytest
 from PIL import Image
 
 from fomm_cli.data.clips import ClipRef, find_clip, open_clip
-from fomm_cli.data.fit import fit
-from fomm_cli.data.pack import Packing
-from fomm_cli.data.pack import write_clip as write_packed
+from fomm_cli.data.packed import Packing
+from fomm_cli.data.packed import write_clip as write_packed
 from fomm_cli.data.split import find_split
 from fomm_cli.errors import FommError
+from fomm_cli.media.image import fit
 from fomm_cli.media.video import read_frames
 from tests.clips import turn
 from tests.clips import write_clip as write_video

@@ -15,7 +15,8 @@ from PIL import Image
 
 from fomm_cli.commands.app import main
 from fomm_cli.data.clips import open_clip
-from fomm_cli.data.pack import Packing, pack, write_clip
+from fomm_cli.data.pack import pack
+from fomm_cli.data.packed import Packing, write_clip
 from fomm_cli.data.split import find_split
 from fomm_cli.errors import FommError
 from tests.clips import write_clip as write_video

@@ -11,11 +11,10 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from fomm_cli.config import AugmentationConfig, DataConfig
+from fomm_cli.config.schema import AugmentationConfig, DataConfig
 from fomm_cli.data.clips import ClipRef, find_clip
-from fomm_cli.data.pack import Packing, write_clip
-from fomm_cli.data.pairs import Pair, PairDataset, collate, to_float
-from fomm_cli.data.sampler import PairSampler
+from fomm_cli.data.packed import Packing, write_clip
+from fomm_cli.data.pairs import Pair, PairDataset, PairSampler, collate, to_float
 from fomm_cli.data.split import find_split
 from fomm_cli.errors import FommError
 from tests.clips import write_clip as write_video

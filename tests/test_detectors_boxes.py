@@ -8,12 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from fomm_cli.boxes import Box, Edges, clip, grow, overlap, square, union
 from fomm_cli.detectors.boxes import fixed_box, parse_box
-from fomm_cli.detectors.cuts import ShotFinder
-from fomm_cli.detectors.face import FaceDetector, suppress
-from fomm_cli.detectors.geometry import Box, Edges, clip, grow, overlap, square, union
+from fomm_cli.detectors.faces import FaceDetector, suppress
 from fomm_cli.detectors.protocol import Detection
-from fomm_cli.detectors.tracking import BoxFinder, GivenBox, MotionFinder, Rules, Track, find_tracks
+from fomm_cli.detectors.tracking import BoxFinder, GivenBox, MotionFinder, Rules, ShotFinder, Track, find_tracks
 from fomm_cli.errors import FommError
 
 BLANK = np.zeros((96, 128, 3), np.uint8)

@@ -13,9 +13,9 @@ import pytest
 import torch
 
 from fomm_cli.commands.app import main
-from fomm_cli.data.sampler import PairSampler
+from fomm_cli.data.pairs import PairSampler
 from fomm_cli.model.geometry import SmoothTransform
-from fomm_cli.train.distributed import World, from_environment, joined
+from fomm_cli.processes import World, from_environment, joined
 from fomm_cli.train.state import Part, State
 from fomm_cli.train.step import draw_transform
 from tests.training import tiny_clips, tiny_config, tiny_file

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from fomm_cli.bench.network import clip
+from fomm_cli.bench.stand_in import clip
 from fomm_cli.engine import choose
 from fomm_cli.engine.choose import best_precision, make_engine
 from fomm_cli.engine.fused import FusedEngine

@@ -13,8 +13,8 @@ import pytest
 import torch
 from PIL import Image
 
-from fomm_cli import config as configs
 from fomm_cli.commands.app import main
+from fomm_cli.config import reading as configs
 from fomm_cli.data.clips import find_clip
 from fomm_cli.evaluate.measures import Measures
 from fomm_cli.evaluate.methods import Copy, Take
@@ -27,7 +27,7 @@ from fomm_cli.evaluate.records import Record
 from fomm_cli.evaluate.sheets import error_map, picked
 from fomm_cli.evaluate.toon import People, check, summary
 from fomm_cli.model.network import FirstOrderModel
-from fomm_cli.weights import save_weights
+from fomm_cli.weights.file import save_weights
 
 SIDE = 32
 SMALL = [

@@ -12,12 +12,9 @@ from onnx import TensorProto, helper, numpy_helper
 
 from fomm_cli.commands.app import main
 from fomm_cli.detectors import choice
-from fomm_cli.detectors.bodies import BodyJoints
-from fomm_cli.detectors.catalogue import NETWORKS
-from fomm_cli.detectors.foreign import FaceAlignment, KeypointRcnn
-from fomm_cli.detectors.identity import REFERENCE, align, similarity
-from fomm_cli.detectors.landmarks import cut
-from fomm_cli.detectors.sessions import OnnxNetwork
+from fomm_cli.detectors.bodies import BodyJoints, KeypointRcnn
+from fomm_cli.detectors.faces import REFERENCE, FaceAlignment, align, cut, similarity
+from fomm_cli.detectors.networks import NETWORKS, OnnxNetwork
 from fomm_cli.errors import FommError
 
 FACE = (16.0, 8.0, 48.0, 40.0)
@@ -90,7 +87,7 @@ def test_points_come_back_to_the_frame(networks: dict[str, Path], frame: np.ndar
 
 
 def test_no_face_is_none(networks: dict[str, Path], frame: np.ndarray) -> None:
-    from fomm_cli.detectors.landmarks import FaceLandmarks
+    from fomm_cli.detectors.faces import FaceLandmarks
 
     assert FaceLandmarks(networks["face-landmarks"], lambda _: None).points(frame) is None
 
@@ -207,7 +204,11 @@ def test_refusals(networks: dict[str, Path], tmp_path: Path, monkeypatch: pytest
 def test_what_cannot_be_fetched_says_where_it_lives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FOMM_CACHE", str(tmp_path))
     network = NETWORKS["face-landmarks"]
-    monkeypatch.setattr("fomm_cli.files.fetch", lambda *_, **__: (_ for _ in ()).throw(FommError("No network.")))
+
+    def unreachable(*_: object, **__: object) -> None:
+        raise FommError("No network.")
+
+    monkeypatch.setattr("fomm_cli.files.download.fetch", unreachable)
     with pytest.raises(FommError, match="No network") as error:
         network.find()
     assert network.source in error.value.hint

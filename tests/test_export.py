@@ -12,10 +12,10 @@ import onnx
 import pytest
 import torch
 
-from fomm_cli import config as configs
-from fomm_cli.bench.network import clip, lively
+from fomm_cli.bench.stand_in import clip, lively
 from fomm_cli.commands.app import main
-from fomm_cli.config import Config
+from fomm_cli.config import reading as configs
+from fomm_cli.config.schema import Config
 from fomm_cli.engine.onnx import OnnxEngine
 from fomm_cli.engine.plain import PlainEngine
 from fomm_cli.errors import FommError

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from fomm_cli import files
 from fomm_cli.errors import FommError
+from fomm_cli.files import disk, download
 
 BODY = bytes(range(256)) * 4000
 
@@ -27,7 +27,7 @@ def names(folder: Path) -> list[str]:
 
 def test_atomic_path_appears_only_when_finished(tmp_path: Path) -> None:
     final = tmp_path / "new" / "result.mp4"
-    with files.atomic_path(final) as temporary:
+    with disk.atomic_path(final) as temporary:
         assert temporary.parent == final.parent
         assert temporary.suffix == ".mp4"
         temporary.write_bytes(b"done")
@@ -39,7 +39,7 @@ def test_atomic_path_appears_only_when_finished(tmp_path: Path) -> None:
 @pytest.mark.parametrize("failure", [ValueError, KeyboardInterrupt, SystemExit])
 def test_atomic_path_leaves_nothing_after_an_error(tmp_path: Path, failure: type[BaseException]) -> None:
     def stop_halfway() -> None:
-        with files.atomic_path(tmp_path / "x.txt") as temporary:
+        with disk.atomic_path(tmp_path / "x.txt") as temporary:
             temporary.write_text("half")
             raise failure
 
@@ -52,18 +52,18 @@ def test_existing_output_needs_force(tmp_path: Path) -> None:
     final = tmp_path / "x.txt"
     final.write_text("old")
     with pytest.raises(FommError, match="exists already") as caught:
-        files.write_text(final, "new")
+        disk.write_text(final, "new")
     assert "--force" in caught.value.hint
     assert final.read_text() == "old"
-    files.write_text(final, "new", force=True)
+    disk.write_text(final, "new", force=True)
     assert final.read_text() == "new"
 
 
 def test_output_that_cannot_be_written_is_explained(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(FommError, match="could not be written"), files.atomic_path(tmp_path / "file" / "x.mp4"):
+    with pytest.raises(FommError, match="could not be written"), disk.atomic_path(tmp_path / "file" / "x.mp4"):
         pytest.fail("the body must not run")
-    with pytest.raises(FommError, match="is a folder"), files.atomic_path(tmp_path, force=True):
+    with pytest.raises(FommError, match="is a folder"), disk.atomic_path(tmp_path, force=True):
         pytest.fail("the body must not run")
 
 
@@ -71,9 +71,9 @@ def test_full_disk_is_explained_and_leaves_nothing(tmp_path: Path) -> None:
     resource = pytest.importorskip("resource", reason="limits a file's size, which only POSIX systems can")
     assert resource
     script = (
-        "import resource, sys; from fomm_cli import files; from fomm_cli.errors import FommError\n"
+        "import resource, sys; from fomm_cli.files import disk; from fomm_cli.errors import FommError\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
-        "try: files.write_text(sys.argv[1], 'x' * 5000)\n"
+        "try: disk.write_text(sys.argv[1], 'x' * 5000)\n"
         "except FommError as error: print(error.what)\n"
     )
     done = subprocess.run([sys.executable, "-c", script, str(tmp_path / "x.txt")], capture_output=True, text=True)
@@ -83,20 +83,20 @@ def test_full_disk_is_explained_and_leaves_nothing(tmp_path: Path) -> None:
 
 def test_atomic_folder_replaces_as_a_whole_and_protects_strangers(tmp_path: Path) -> None:
     final = tmp_path / "frames"
-    with files.atomic_folder(final) as temporary:
+    with disk.atomic_folder(final) as temporary:
         (temporary / "0.png").write_text("a")
-    with pytest.raises(FommError, match="exists already"), files.atomic_folder(final):
+    with pytest.raises(FommError, match="exists already"), disk.atomic_folder(final):
         pytest.fail("the body must not run")
-    with files.atomic_folder(final, force=True, pattern="*.png") as temporary:
+    with disk.atomic_folder(final, force=True, pattern="*.png") as temporary:
         (temporary / "1.png").write_text("b")
     assert names(final) == ["1.png"]
     (final / "thesis.txt").write_text("mine")
     with (
         pytest.raises(FommError, match=r"thesis\.txt"),
-        files.atomic_folder(final, force=True, pattern="*.png"),
+        disk.atomic_folder(final, force=True, pattern="*.png"),
     ):
         pytest.fail("the body must not run")
-    with pytest.raises(ValueError, match="stop"), files.atomic_folder(tmp_path / "other"):
+    with pytest.raises(ValueError, match="stop"), disk.atomic_folder(tmp_path / "other"):
         raise ValueError("stop")
     assert names(tmp_path) == ["frames"]
     assert names(final) == ["1.png", "thesis.txt"]
@@ -114,18 +114,18 @@ def test_wrong_payloads_are_named(tmp_path: Path, content: bytes, said: str) -> 
     path = tmp_path / "w.safetensors"
     path.write_bytes(content)
     with pytest.raises(FommError, match=said):
-        files.check_payload(path, "the weights file")
+        disk.check_payload(path, "the weights file")
     path.write_bytes(b"\x08\x00\x00\x00anything else")
-    files.check_payload(path, "the weights file")
+    disk.check_payload(path, "the weights file")
     with pytest.raises(FommError, match="does not exist"):
-        files.check_payload(tmp_path / "absent", "the weights file")
+        disk.check_payload(tmp_path / "absent", "the weights file")
 
 
 def test_cache_dir_follows_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FOMM_CACHE", str(tmp_path / "c"))
-    assert files.cache_dir() == tmp_path / "c"
+    assert disk.cache_dir() == tmp_path / "c"
     monkeypatch.delenv("FOMM_CACHE")
-    assert files.cache_dir() == Path.home() / ".cache" / "fomm"
+    assert disk.cache_dir() == Path.home() / ".cache" / "fomm"
 
 
 class Server(ThreadingHTTPServer):
@@ -182,7 +182,7 @@ class Handler(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    monkeypatch.setattr(files.time, "sleep", lambda seconds: None)
+    monkeypatch.setattr(download.time, "sleep", lambda seconds: None)
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.delenv(name, raising=False)
     with Server() as running:
@@ -197,23 +197,23 @@ DIGEST = hashlib.sha256(BODY).hexdigest()
 def test_fetch_resumes_checks_and_reports(server: Server, tmp_path: Path) -> None:
     server.breaks, server.busy = 2, 1
     seen: list[tuple[int, int | None]] = []
-    got = files.fetch(server.url, tmp_path / "f.bin", sha256=DIGEST, progress=lambda *at: seen.append(at))
+    got = download.fetch(server.url, tmp_path / "f.bin", sha256=DIGEST, progress=lambda *at: seen.append(at))
     assert got.read_bytes() == BODY
     assert server.ranges[0] is None
     assert server.ranges[1:] == [f"bytes={len(BODY) // 2}-", f"bytes={len(BODY) * 3 // 4}-"]
     assert seen[-1] == (len(BODY), len(BODY))
     assert names(tmp_path) == ["f.bin"]
-    files.fetch(server.url, tmp_path / "f.bin", sha256=DIGEST)
+    download.fetch(server.url, tmp_path / "f.bin", sha256=DIGEST)
     assert len(server.ranges) == 3, "a file with the right digest is not fetched again"
 
 
 def test_fetch_goes_on_in_a_later_call_unless_the_file_changed(server: Server, tmp_path: Path) -> None:
     server.breaks = 1
     with pytest.raises(FommError, match="could not be downloaded"):
-        files.fetch(server.url, tmp_path / "f.bin", attempts=1)
+        download.fetch(server.url, tmp_path / "f.bin", attempts=1)
     assert not (tmp_path / "f.bin").exists()
     server.etag, server.body = '"two"', BODY[::-1]
-    assert files.fetch(server.url, tmp_path / "f.bin").read_bytes() == BODY[::-1]
+    assert download.fetch(server.url, tmp_path / "f.bin").read_bytes() == BODY[::-1]
     assert names(tmp_path) == ["f.bin"]
 
 
@@ -221,7 +221,7 @@ def test_fetch_accepts_a_part_that_was_already_whole(server: Server, tmp_path: P
     (tmp_path / ".f.bin.download").write_bytes(BODY)
     note = {"url": server.url, "version": server.etag}
     (tmp_path / ".f.bin.download.json").write_text(json.dumps(note))
-    assert files.fetch(server.url, tmp_path / "f.bin", sha256=DIGEST).read_bytes() == BODY
+    assert download.fetch(server.url, tmp_path / "f.bin", sha256=DIGEST).read_bytes() == BODY
     assert server.ranges == [f"bytes={len(BODY)}-"]
 
 
@@ -231,7 +231,7 @@ def test_fetch_at_once_downloads_once(server: Server, tmp_path: Path) -> None:
 
     def one(_: int) -> bytes:
         together.wait()
-        return files.fetch(server.url, tmp_path / "f.bin", sha256=DIGEST).read_bytes()
+        return download.fetch(server.url, tmp_path / "f.bin", sha256=DIGEST).read_bytes()
 
     with ThreadPoolExecutor(4) as pool:
         assert list(pool.map(one, range(4))) == [BODY] * 4
@@ -241,25 +241,25 @@ def test_fetch_at_once_downloads_once(server: Server, tmp_path: Path) -> None:
 
 def test_fetch_refuses_what_is_not_expected(server: Server, tmp_path: Path) -> None:
     with pytest.raises(FommError, match="not the expected file"):
-        files.fetch(server.url, tmp_path / "f.bin", sha256="0" * 64)
+        download.fetch(server.url, tmp_path / "f.bin", sha256="0" * 64)
     with pytest.raises(FommError, match="404"):
-        files.fetch(server.url + "x", tmp_path / "f.bin")
+        download.fetch(server.url + "x", tmp_path / "f.bin")
     with pytest.raises(FommError, match="not an http"):
-        files.fetch("file:///etc/hostname", tmp_path / "f.bin")
+        download.fetch("file:///etc/hostname", tmp_path / "f.bin")
     assert names(tmp_path) == []
 
 
 def test_fetch_says_that_nobody_answers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(files.time, "sleep", lambda seconds: None)
+    monkeypatch.setattr(download.time, "sleep", lambda seconds: None)
     with Server() as closed:
         url = closed.url
     with pytest.raises(FommError, match="could not be downloaded") as caught:
-        files.fetch(url, tmp_path / "f.bin", attempts=2)
+        download.fetch(url, tmp_path / "f.bin", attempts=2)
     assert "where it stopped" in caught.value.hint
 
 
 def test_temporary_names_keep_to_the_length_a_file_system_takes(tmp_path: Path) -> None:
     final = tmp_path / ("n" * 240 + ".mp4")
-    with files.atomic_path(final) as temporary:
+    with disk.atomic_path(final) as temporary:
         temporary.write_text("x")
     assert os.listdir(tmp_path) == [final.name]  # noqa: PTH208 - the raw names, hidden ones included

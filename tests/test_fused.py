@@ -10,14 +10,13 @@ import torch.nn.functional as F
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from fomm_cli import config as configs
-from fomm_cli.bench.network import clip, lively
-from fomm_cli.engine import fold
+from fomm_cli.bench.stand_in import clip, lively
+from fomm_cli.config import reading as configs
+from fomm_cli.config.schema import Config
+from fomm_cli.engine import layers
 from fomm_cli.engine import winograd as bottleneck
-from fomm_cli.engine.heads import MeanHead
-from fomm_cli.engine.layers import Conv, Doubling, Phases, packs
-from fomm_cli.engine.network import FusedNetwork
-from fomm_cli.engine.sample import gather, rows
+from fomm_cli.engine.fused_network import FusedNetwork
+from fomm_cli.engine.layers import Conv, Doubling, MeanHead, Phases, gather, packs, rows
 from fomm_cli.engine.winograd import Scratch, Transforms, Winograd, WinogradBottleneck, best_tile, gains
 from fomm_cli.model.blocks import ResBlock, UpBlock
 from fomm_cli.model.geometry import warp
@@ -25,7 +24,7 @@ from fomm_cli.model.network import FirstOrderModel
 from tests.golden import VARIANTS, golden_model
 
 ROUNDING = {tile: {"rtol": 1e-4, "atol": 1e-4} for tile in (4, 6)} | {8: {"rtol": 1e-3, "atol": 5e-4}}  # 8: bf16's own
-PACKED = [False, True] if packs(torch.device("cpu")) else [False]
+PACKED = [False, True] if packs(torch.zeros(())) else [False]
 
 
 def psnr(one: Tensor, other: Tensor) -> float:
@@ -156,7 +155,7 @@ def test_the_source_is_not_changed_by_rendering() -> None:
     assert all(torch.equal(one, other) for one, other in zip(encoded, before, strict=True))
 
 
-def wide() -> configs.Config:
+def wide() -> Config:
     """A small network whose bottleneck is of 128 channels at 32 x 32."""
     tree = {
         "detector": {"block_expansion": 8, "max_features": 16, "num_blocks": 2},
@@ -209,11 +208,11 @@ def test_doubling_inside_the_kernel_is_exact(size: tuple[int, int], packed: bool
     nn.init.normal_(block.norm.running_mean)
     nn.init.uniform_(block.norm.running_var, 0.5, 2)
     x = torch.randn(2, 6, *size).contiguous(memory_format=torch.channels_last)
-    weight, bias = fold.folded(block.conv, block.norm)
+    weight, bias = layers.folded(block.conv, block.norm)
     like = torch.empty(0)
     with torch.inference_mode():
         truth = block(x)
-        torch.testing.assert_close(Phases(fold.doubling(weight), bias, like, packed)(x), truth, rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(Phases(layers.doubling(weight), bias, like, packed)(x), truth, rtol=1e-5, atol=1e-5)
         torch.testing.assert_close(Doubling(weight, bias, like, packed)(x), truth, rtol=1e-5, atol=1e-5)
 
 
@@ -221,7 +220,7 @@ def test_kernel_columns_are_the_kernel() -> None:
     torch.manual_seed(0)
     weight = torch.randn(3, 5, 7, 7, dtype=torch.float64)
     x = torch.randn(1, 5, 9, 11, dtype=torch.float64)
-    parts = F.pad(F.conv2d(x, fold.columns(weight), padding=(3, 0)), (3, 3))
+    parts = F.pad(F.conv2d(x, layers.columns(weight), padding=(3, 0)), (3, 3))
     total = sum(parts[:, 3 * i : 3 * i + 3, :, i : i + 11] for i in range(7))
     torch.testing.assert_close(total, F.conv2d(x, weight, padding=3))
 

@@ -38,6 +38,6 @@ def test_ctrl_c_is_answered(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
     def interrupted() -> list[str]:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("fomm_cli.config.presets", interrupted)
+    monkeypatch.setattr("fomm_cli.config.reading.presets", interrupted)
     assert main(["config", "list"]) == 130
     assert capsys.readouterr().err.strip() == "Interrupted."

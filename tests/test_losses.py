@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from fomm_cli import losses
-from fomm_cli.config import LossConfig
+from fomm_cli.config.schema import LossConfig
 from fomm_cli.model.geometry import SmoothTransform, coordinate_grid
+from fomm_cli.train import losses
 
 
 def features(image: Tensor) -> list[Tensor]:

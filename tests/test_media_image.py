@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from fomm_cli.boxes import Box, center_box, center_square, pad_box
 from fomm_cli.errors import FommError
 from fomm_cli.media import image as images
-from fomm_cli.media.image import Box, center_box, center_square, crop, pad_box, read_image, resize, write_image
+from fomm_cli.media.image import crop, read_image, resize, write_image
 
 
 def saved(tmp_path: Path, image: Image.Image, name: str = "a.png", **options: object) -> np.ndarray:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from fomm_cli.config import load
+from fomm_cli.config.reading import load
 from fomm_cli.model.blocks import AntiAliasDownsample
 from fomm_cli.model.discriminator import Discriminator
 from fomm_cli.model.geometry import (

@@ -14,8 +14,8 @@ import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 from torchvision.models.vgg import cfgs, make_layers
 
-from fomm_cli import perceptual
 from fomm_cli.errors import FommError
+from fomm_cli.train import perceptual
 
 
 @pytest.fixture(scope="module")

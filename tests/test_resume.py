@@ -16,12 +16,12 @@ import torch
 import yaml
 
 from fomm_cli.commands.app import main
-from fomm_cli.config import Config
+from fomm_cli.config.schema import Config
 from fomm_cli.errors import FommError
 from fomm_cli.train import checkpoint
+from fomm_cli.train.review import state
 from fomm_cli.train.run import Run, find
 from fomm_cli.train.state import State
-from fomm_cli.train.summary import state
 from tests.training import TREE, tiny_clips, tiny_config
 
 STEPS = 40

@@ -12,7 +12,7 @@ from PIL import Image
 
 from fomm_cli import load_model
 from fomm_cli.commands.app import main
-from fomm_cli.train import curves
+from fomm_cli.train import review
 from fomm_cli.train.run import everything, find
 from tests.training import tiny_clips, tiny_file
 
@@ -85,8 +85,8 @@ def test_plot(runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
 
 def test_plot_puts_a_higher_value_higher() -> None:
     steps = np.arange(20.0)
-    panel = np.asarray(curves._panel("x", [curves.Curve("a", steps, np.where(steps < 10, 0.0, 1.0))]))
-    red, green, blue = curves._ink(0)
+    panel = np.asarray(review._panel("x", [review.Curve("a", steps, np.where(steps < 10, 0.0, 1.0))]))
+    red, green, blue = review._ink(0)
     rows, columns = np.nonzero((np.abs(panel.astype(int) - (red, green, blue)).sum(axis=2)) < 60)
     left, right = rows[columns < 200].mean(), rows[columns > 320].mean()
     assert right < left - 100  # rows count downwards
@@ -94,7 +94,7 @@ def test_plot_puts_a_higher_value_higher() -> None:
 
 def test_windows_are_means_over_steps() -> None:
     series = np.stack([np.arange(1.0, 8.0), np.arange(10.0, 17.0)], axis=1)
-    steps, values = curves.windowed(series, 3)
+    steps, values = review.windowed(series, 3)
     assert steps.tolist() == [2, 5, 7]
     assert values.tolist() == [11, 14, 16]
 

@@ -27,8 +27,7 @@ from fomm_cli.data.synth import (
 )
 from fomm_cli.data.toon.canvas import Canvas
 from fomm_cli.data.toon.demo import demo_assets, voice
-from fomm_cli.data.toon.noise import normal, uniform
-from fomm_cli.data.toon.parameters import Parameters
+from fomm_cli.data.toon.parameters import Parameters, normal, uniform
 from fomm_cli.errors import FommError
 from fomm_cli.media.image import read_image
 from fomm_cli.media.video import probe, read_frames

@@ -17,11 +17,11 @@ from rich.console import Console
 from fomm_cli import load_model
 from fomm_cli.commands.app import main
 from fomm_cli.data.pairs import Failure
+from fomm_cli.processes import World
 from fomm_cli.train import checkpoint, logs, loop
-from fomm_cli.train.distributed import World
 from fomm_cli.train.run import Options, Run, commit, create, find
 from fomm_cli.train.state import State
-from fomm_cli.weights import read_header
+from fomm_cli.weights.header import read_header
 from tests.data_material import strip
 from tests.golden import golden_config, golden_state
 from tests.training import tiny_clips, tiny_config, tiny_file
@@ -162,7 +162,7 @@ def test_dry_run_downloads_no_perceptual_network(place: Path, monkeypatch: pytes
     def obtain(*_: object) -> None:
         raise AssertionError("a plan needs no trained perceptual network")
 
-    monkeypatch.setattr("fomm_cli.perceptual.obtain", obtain)
+    monkeypatch.setattr("fomm_cli.train.perceptual.obtain", obtain)
     assert main(command(place, "--dry-run", "--set", "train.loss.perceptual=[1,1,1,1,1]")) == 0
 
 
@@ -240,7 +240,7 @@ def test_mixed_sizes_are_brought_to_the_frame_shape(place: Path) -> None:
 def test_too_small_scales_for_the_perceptual_network_are_refused(place: Path, tmp_path: Path) -> None:
     from safetensors.torch import save_file
 
-    from fomm_cli import perceptual
+    from fomm_cli.train import perceptual
 
     save_file(perceptual.Compact().state_dict(), tmp_path / "compact.safetensors")
     more = ["--set", "train.loss.perceptual=[1,1,1,1,1]", "--set", "train.perceptual_network=compact"]
@@ -368,7 +368,7 @@ def test_the_loss_falls(place: Path) -> None:
     state = State(tiny_config(loss=weights, lr_generator=2e-3, lr_kp_detector=2e-3), torch.device("cpu"), None)
     options = Options(data=str(place / "data"), workers=0, device="cpu")
     from fomm_cli.data.split import find_split
-    from fomm_cli.train.distributed import World
+    from fomm_cli.processes import World
 
     split = find_split(options.data)
     _, sampler, loader = loop.feed(tiny_config(), options, split, World(), torch.device("cpu"))

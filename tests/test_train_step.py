@@ -12,12 +12,13 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from fomm_cli import losses, perceptual
-from fomm_cli.config import Config, build
+from fomm_cli.config.reading import build
+from fomm_cli.config.schema import Config
 from fomm_cli.model.geometry import SmoothTransform
+from fomm_cli.train import losses, perceptual
 from fomm_cli.train.state import Part, State
 from fomm_cli.train.step import DiscriminatorPass, GeneratorPass, draw_transform
-from fomm_cli.weights.fit import build_discriminator, build_model
+from fomm_cli.weights.file import build_discriminator, build_model
 from tests.golden import golden_config, golden_state
 from tests.training import tiny_config
 

@@ -11,13 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from fomm_cli import config as configs
 from fomm_cli.commands.app import main
+from fomm_cli.config import reading as configs
 from fomm_cli.errors import FommError
-from fomm_cli.weights import load_model, read_header
 from fomm_cli.weights.catalogue import CATALOGUE, DEFAULT, Source
 from fomm_cli.weights.fetch import fetch
-from fomm_cli.weights.fit import expected_shapes
+from fomm_cli.weights.file import expected_shapes
+from fomm_cli.weights.header import read_header
+from fomm_cli.weights.load import load_model
 from tests.hub_server import Hub, HubServer
 
 CITED = "https://example.org/page"

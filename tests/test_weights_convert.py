@@ -15,13 +15,13 @@ import torch
 import yaml
 from safetensors.torch import load_file
 
-from fomm_cli import config as configs
 from fomm_cli.commands.app import main
+from fomm_cli.config import reading as configs
 from fomm_cli.errors import FommError
-from fomm_cli.weights import init_from, load_model
 from fomm_cli.weights.architecture import read_architecture
 from fomm_cli.weights.convert import convert, read_published
-from fomm_cli.weights.fit import expected_shapes
+from fomm_cli.weights.file import expected_shapes
+from fomm_cli.weights.load import init_from, load_model
 from tests.golden import VARIANTS, golden_config
 
 PUBLISHED = [name for name in configs.presets() if name.endswith("-256") and name != "ted-256"]

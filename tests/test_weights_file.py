@@ -13,11 +13,13 @@ from safetensors.torch import load_file, save_file
 
 from fomm_cli import load_model as front_door
 from fomm_cli.commands.app import main
-from fomm_cli.config import Config
+from fomm_cli.config.schema import Config
 from fomm_cli.errors import FommError
 from fomm_cli.model.network import FirstOrderModel
-from fomm_cli.weights import init_from, load_model, read_config, read_header, save_weights
 from fomm_cli.weights.catalogue import CATALOGUE
+from fomm_cli.weights.file import save_weights
+from fomm_cli.weights.header import read_header
+from fomm_cli.weights.load import init_from, load_model, read_config
 from tests.golden import golden_config, golden_discriminator, golden_model
 
 

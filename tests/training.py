@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import yaml
 
-from fomm_cli.config import Config, build
+from fomm_cli.config.reading import build
+from fomm_cli.config.schema import Config
 from tests.data_material import strip
 
 TREE: dict[str, Any] = {

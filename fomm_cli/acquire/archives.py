@@ -18,18 +18,14 @@ from typing import IO, Any, Protocol
 
 import numpy as np
 
-from fomm_cli.acquire.cutting import Style
-from fomm_cli.acquire.fetch import plain_id
+from fomm_cli.acquire.cutting import SUFFIX, ClipWriter, Style, count_frames
 from fomm_cli.acquire.reasons import NO_SPACE
-from fomm_cli.acquire.sinks import SUFFIX, ClipWriter, count_frames
-from fomm_cli.acquire.table import PARTITIONS
+from fomm_cli.acquire.table import PARTITIONS, plain_id
+from fomm_cli.boxes import Box, center_square
 from fomm_cli.data.clips import IMAGES, VIDEOS, open_clip
-from fomm_cli.detectors.geometry import Box
-from fomm_cli.errors import FommError
-from fomm_cli.files import check_payload, explain_os_error
-from fomm_cli.media.image import center_square
+from fomm_cli.errors import FommError, counted
+from fomm_cli.files.disk import check_payload, explain_os_error
 from fomm_cli.media.sequence import DEFAULT_RATE
-from fomm_cli.words import counted
 
 MAX_MEMBERS = 5_000_000
 MAX_MEMBER = 4 << 30  # bytes of one file, unpacked

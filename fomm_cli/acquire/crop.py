@@ -13,15 +13,13 @@ import numpy as np
 from fomm_cli import draw
 from fomm_cli.acquire.cutting import Outcome, Style, cut_video
 from fomm_cli.acquire.decode import Source
-from fomm_cli.acquire.fetch import plain_id
 from fomm_cli.acquire.reasons import Failure
-from fomm_cli.acquire.table import Cut, read_table, write_table
+from fomm_cli.acquire.table import Cut, plain_id, read_table, write_table
+from fomm_cli.boxes import clip, square
 from fomm_cli.data.clips import open_clip
-from fomm_cli.detectors.geometry import clip, square
 from fomm_cli.detectors.tracking import Finder, Track, find_tracks
-from fomm_cli.errors import FommError
+from fomm_cli.errors import FommError, counted
 from fomm_cli.media.image import resize, write_image
-from fomm_cli.words import counted
 
 TABLE = "metadata.csv"
 _ENDLESS = range(10_000_000)

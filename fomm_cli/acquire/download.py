@@ -11,16 +11,20 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from fomm_cli.acquire.addresses import YOUTUBE, expand, host_of, refusal
 from fomm_cli.acquire.reasons import Failure, Reason, classify, tidy
+from fomm_cli.acquire.table import plain_id
+from fomm_cli.data.clips import VIDEOS
 from fomm_cli.errors import FommError
-from fomm_cli.files import cache_dir
+from fomm_cli.files.disk import cache_dir
 
 # The picture alone: sound would be fetched to be thrown away, and joining the two would need another program.
 _FORMATS = "bv*[protocol^=http]/b[protocol^=http]/bv*[protocol=m3u8_native]/b[protocol=m3u8_native]"
+
 _UNFINISHED = (".part", ".ytdl", ".temp")
+
 _RUNTIMES = ("deno", "node", "bun", "quickjs")
 
 
@@ -306,3 +310,36 @@ def javascript_runtime() -> tuple[str, str] | None:
         if path is not None:
             return name, path
     return None
+
+
+class Supply(Protocol):
+    """Where videos come from; each worker has its own."""
+
+    def fetch(self, video: str) -> Path: ...
+
+    def discard(self, video: str) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class LocalVideos:
+    """A folder of videos named by their ids; they are read and never deleted."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._paths: dict[str, Path] = {}
+        for path in sorted(folder.iterdir()):
+            if path.is_file() and path.suffix.lower() in VIDEOS:
+                self._paths.setdefault(plain_id(path.stem), path)
+                self._paths.setdefault(plain_id(path.stem.split(".", 1)[0]), path)
+
+    def fetch(self, video: str) -> Path:
+        if video not in self._paths:
+            raise Failure(Reason.GONE, f"{self.folder} holds no video named {video}")
+        return self._paths[video]
+
+    def discard(self, video: str) -> None:
+        pass
+
+    def close(self) -> None:
+        pass

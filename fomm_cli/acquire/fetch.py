@@ -11,21 +11,18 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
 
-from fomm_cli.acquire.cutting import Outcome, Style, cut_video
-from fomm_cli.acquire.download import Downloader, Wishes
+from fomm_cli.acquire.cutting import Outcome, Style, count_frames, cut_video
+from fomm_cli.acquire.download import Downloader, LocalVideos, Supply, Wishes
 from fomm_cli.acquire.manifest import Manifest
-from fomm_cli.acquire.plan import Shard
 from fomm_cli.acquire.reasons import ADVICE, Failure, Reason
-from fomm_cli.acquire.sinks import count_frames
-from fomm_cli.acquire.table import PARTITIONS, Cut, safe_id
-from fomm_cli.data.clips import VIDEOS
-from fomm_cli.errors import FommError
-from fomm_cli.words import counted
+from fomm_cli.acquire.table import PARTITIONS, Cut, Shard
+from fomm_cli.errors import FommError, counted
 
 BOT_CHECKS = 3  # in a row, after which every further video would only be told the same
+
 LOST_CONNECTIONS = 10  # in a row, after which the network and not the videos is at fault
+
 LONGEST_PAUSE = 3600.0
 
 
@@ -58,47 +55,6 @@ class Job:
     def settings(self) -> dict[str, object]:
         """What all clips of one folder must share."""
         return {"size": self.style.size, "format": self.style.kind, "fit": self.style.fit}
-
-
-class Supply(Protocol):
-    """Where videos come from; each worker has its own."""
-
-    def fetch(self, video: str) -> Path: ...
-
-    def discard(self, video: str) -> None: ...
-
-    def close(self) -> None: ...
-
-
-class LocalVideos:
-    """A folder of videos named by their ids; they are read and never deleted."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self._paths: dict[str, Path] = {}
-        for path in sorted(folder.iterdir()):
-            if path.is_file() and path.suffix.lower() in VIDEOS:
-                self._paths.setdefault(plain_id(path.stem), path)
-                self._paths.setdefault(plain_id(path.stem.split(".", 1)[0]), path)
-
-    def fetch(self, video: str) -> Path:
-        if video not in self._paths:
-            raise Failure(Reason.GONE, f"{self.folder} holds no video named {video}")
-        return self._paths[video]
-
-    def discard(self, video: str) -> None:
-        pass
-
-    def close(self) -> None:
-        pass
-
-
-def plain_id(stem: str) -> str:
-    """The id that a file name stands for: what ids may not hold becomes `_`."""
-    if safe_id(stem):
-        return stem
-    text = "".join(letter if letter.isascii() and (letter.isalnum() or letter in "_-.") else "_" for letter in stem)
-    return text.lstrip(".")[:120] or "_"
 
 
 @dataclass

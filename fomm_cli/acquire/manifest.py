@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
 
-from fomm_cli.acquire.plan import Shard
 from fomm_cli.acquire.reasons import Reason
+from fomm_cli.acquire.table import Shard
 from fomm_cli.errors import FommError
-from fomm_cli.files import claim, explain_os_error
+from fomm_cli.files.disk import claim, explain_os_error
 
 VERSION = 1
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from fomm_cli.acquire.placing import Fit
+from fomm_cli.acquire.table import Fit
 from fomm_cli.errors import FommError, nearest
-from fomm_cli.files import Progress, cache_dir, fetch
+from fomm_cli.files.disk import cache_dir
+from fomm_cli.files.download import Progress, fetch
 
 _PREPROCESSING = "https://raw.githubusercontent.com/AliaksandrSiarohin/video-preprocessing"
 

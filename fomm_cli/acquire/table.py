@@ -8,22 +8,82 @@ from __future__ import annotations
 
 import csv
 import math
+import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
+from typing import Literal
 
+from fomm_cli.boxes import Box, square
 from fomm_cli.errors import FommError
-from fomm_cli.files import check_payload, write_text
+from fomm_cli.files.disk import check_payload, write_text
 from fomm_cli.media.sequence import parse_rate
 
+
+@dataclass(frozen=True)
+class Shard:
+    """One of `count` equal shares of the videos; `index` counts from 1."""
+
+    index: int = 1
+    count: int = 1
+
+    def __str__(self) -> str:
+        return f"{self.index}/{self.count}"
+
+
+def parse_shard(text: str) -> Shard:
+    """`I/N`, as in 2/4."""
+    index, slash, count = text.partition("/")
+    if not slash or not index.isascii() or not count.isascii() or not (index.isdigit() and count.isdigit()):
+        raise FommError(f"--shard {text!r} is not of the form I/N.", "For the second of four machines: --shard 2/4.")
+    if not 1 <= int(index) <= int(count):
+        raise FommError(f"--shard {text}: there is no share {index} of {count}.", f"I counts from 1 to {count}.")
+    return Shard(int(index), int(count))
+
+
+def shard_of_environment(environ: Mapping[str, str] = os.environ) -> Shard:
+    """This process's share under torchrun (RANK, WORLD_SIZE) or SLURM (SLURM_PROCID, SLURM_NTASKS); else all of it."""
+    for rank, world in (("RANK", "WORLD_SIZE"), ("SLURM_PROCID", "SLURM_NTASKS")):
+        if environ.get(rank, "").isdigit() and environ.get(world, "").isdigit():
+            index, count = int(environ[rank]), int(environ[world])
+            if 0 <= index < count:
+                return Shard(index + 1, count)
+    return Shard()
+
+
+def select(
+    cuts: Sequence[Cut], partition: str | None = None, subset: int | None = None, shard: Shard | None = None
+) -> list[Cut]:
+    """The clips of one partition, then the first `subset` of them, then every N-th video of what is left.
+
+    Videos are dealt out whole, in their order, so that no two shares download the same one.
+    """
+    if partition is not None:
+        if partition not in PARTITIONS:
+            raise FommError(f"--partition {partition!r} is neither train nor test.")
+        cuts = [cut for cut in cuts if cut.partition == partition]
+    if subset is not None:
+        cuts = cuts[:subset]
+    if shard is not None and shard.count > 1:
+        order = {video: place for place, video in enumerate(dict.fromkeys(cut.video for cut in cuts))}
+        cuts = [cut for cut in cuts if order[cut.video] % shard.count == shard.index - 1]
+    return list(cuts)
+
+
 COLUMNS = ("video_id", "start", "end", "bbox", "fps", "width", "height", "partition")
+
 PARTITIONS = ("train", "test")
+
 SAME_RATE = Fraction(1, 100)  # published rates were read off ffmpeg's log, which prints two decimals
+
 _BOX = re.compile(r"(-?\d+)-(-?\d+)-(-?\d+)-(-?\d+)")
+
 _ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,119}")
+
 _MAX_FRAME = 10_000_000
+
 _MAX_SIDE = 20_000
 
 
@@ -182,3 +242,31 @@ def _rate(text: str, where: str) -> Fraction:
     if rate is None or not 0 < rate <= 1000:
         raise FommError(f"{where}: fps is {text!r}.", "It is the number of frames a second, such as 25 or 30000/1001.")
     return rate
+
+
+def plain_id(stem: str) -> str:
+    """The id that a file name stands for: what ids may not hold becomes `_`."""
+    if safe_id(stem):
+        return stem
+    text = "".join(letter if letter.isascii() and (letter.isalnum() or letter in "_-.") else "_" for letter in stem)
+    return text.lstrip(".")[:120] or "_"
+
+
+Fit = Literal["stretch", "square"]
+
+
+def place(cut: Cut, width: int, height: int, fit: Fit) -> Box:
+    """The box of a clip in a video of `width` x `height`, whatever size the table was made at.
+
+    stretch   the box as it is, clipped to the picture, to be resized without keeping its proportions (as published)
+    square    the square around it, shifted into the picture; it reaches beyond only where the picture is too small
+    """
+    left, top, right, bottom = cut.box
+    if fit == "square":
+        scaled = (left * width / cut.width, top * height / cut.height,
+                  right * width / cut.width, bottom * height / cut.height)  # fmt: skip
+        return square(scaled, width, height)
+    near_x, near_y = max(left, 0) * width // cut.width, max(top, 0) * height // cut.height
+    far_x, far_y = min(right, cut.width) * width // cut.width, min(bottom, cut.height) * height // cut.height
+    near_x, near_y = min(near_x, width - 1), min(near_y, height - 1)
+    return Box(near_x, near_y, max(far_x - near_x, 1), max(far_y - near_y, 1))

@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from fomm_cli.animate.anchor import Anchor, find_anchor
 from fomm_cli.animate.stream import batched
 from fomm_cli.animate.transfer import check_mode, transfer
+from fomm_cli.boxes import center_box
 from fomm_cli.engine.base import Engine, as_engine
 from fomm_cli.errors import FommError
-from fomm_cli.media.image import Frame, center_box, crop, resize
+from fomm_cli.media.image import Frame, crop, resize
 from fomm_cli.model.types import Keypoints
 
 SMALLEST = 16

@@ -18,9 +18,10 @@ from fomm_cli.animate.animator import Animator, check_frame, joined
 from fomm_cli.animate.crops import crop_box, needs_frames
 from fomm_cli.animate.settings import LAYOUTS, Output, Progress, Report, Settings, parse_anchor
 from fomm_cli.animate.stream import batched, threaded
+from fomm_cli.boxes import Box
 from fomm_cli.engine.base import Engine
 from fomm_cli.errors import FommError, nearest
-from fomm_cli.media.image import Box, Frame, crop, read_image, resize
+from fomm_cli.media.image import Frame, crop, read_image, resize
 from fomm_cli.media.video import VideoInfo, VideoWriter, probe, read_frames, read_timed
 from fomm_cli.media.write import MOVIES
 from fomm_cli.model.types import Keypoints

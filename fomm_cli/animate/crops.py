@@ -7,8 +7,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from fomm_cli.boxes import Box, center_box, pad_box
 from fomm_cli.errors import FommError, nearest
-from fomm_cli.media.image import Box, Frame, center_box, pad_box
+from fomm_cli.media.image import Frame
 
 WORDS = ["center", "pad", "face", "motion"]
 

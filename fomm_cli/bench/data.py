@@ -12,10 +12,9 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader
 
-from fomm_cli.config import Config
+from fomm_cli.config.schema import Config
 from fomm_cli.data.augment import augment
-from fomm_cli.data.pairs import PairDataset, collate
-from fomm_cli.data.sampler import PairSampler, generator
+from fomm_cli.data.pairs import PairDataset, PairSampler, collate, generator
 from fomm_cli.data.split import find_split
 from fomm_cli.errors import FommError
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from fomm_cli.animate.animator import Animator
 from fomm_cli.animate.clip import Output, Settings, animate_clip
-from fomm_cli.bench.network import clip
+from fomm_cli.bench.stand_in import clip
 from fomm_cli.engine.base import Engine
 from fomm_cli.media.image import write_image
 from fomm_cli.media.video import VideoWriter, read_frames

@@ -9,11 +9,10 @@ from typing import Any
 
 import torch
 
-from fomm_cli import perceptual
-from fomm_cli.config import Config
-from fomm_cli.device import describe, resolve
+from fomm_cli.config.schema import Config
+from fomm_cli.device import describe, keep_freed_memory, resolve
+from fomm_cli.train import perceptual
 from fomm_cli.train.logs import memory
-from fomm_cli.train.memory import keep_freed_memory
 from fomm_cli.train.state import Part, State
 from fomm_cli.train.step import draw_transform
 

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from fomm_cli.errors import FommError
-from fomm_cli.words import counted
+from fomm_cli.errors import FommError, counted
 
 if TYPE_CHECKING:
     from fomm_cli.animate.clip import Report

@@ -48,9 +48,9 @@ def animate(
     import torch
     from rich.console import Console
 
-    from fomm_cli import config as configs
     from fomm_cli.bench.animate import bench_animate
-    from fomm_cli.bench.network import lively
+    from fomm_cli.bench.stand_in import lively
+    from fomm_cli.config import reading as configs
     from fomm_cli.device import resolve
     from fomm_cli.engine.base import Engine
     from fomm_cli.weights.load import load_model, read_config
@@ -125,9 +125,10 @@ def _bundled(device: str, precision: str) -> dict[str, dict[str, float]]:
     import numpy as np
 
     from fomm_cli.bench.animate import agreement
+    from fomm_cli.boxes import center_square
     from fomm_cli.engine.choose import best_precision
     from fomm_cli.engine.plain import to_tensor
-    from fomm_cli.media.image import center_square, crop, read_image, resize
+    from fomm_cli.media.image import crop, read_image, resize
     from fomm_cli.media.video import read_frames
     from fomm_cli.weights.catalogue import DEFAULT
     from fomm_cli.weights.load import load_model

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import typer
 
-from fomm_cli.words import counted
+from fomm_cli.errors import counted
 
 
 def data(
@@ -25,8 +25,8 @@ def data(
     as_json: bool = typer.Option(False, "--json", help="Print JSON."),
 ) -> None:
     """Measure how fast training pairs are read and augmented."""
-    from fomm_cli import config as configs
     from fomm_cli.bench.data import bench_data
+    from fomm_cli.config import reading as configs
 
     result = bench_data(root, configs.load(source, overrides), pairs, workers, int(memory * 2**30), seed)
     if as_json:

@@ -16,8 +16,8 @@ def train(
     as_json: bool = typer.Option(False, "--json", help="Print JSON."),
 ) -> None:
     """Measure the training step on a batch in memory: time, pairs a second, peak memory, bf16 against fp32."""
-    from fomm_cli import config as configs
     from fomm_cli.bench.train import bench_train
+    from fomm_cli.config import reading as configs
     from fomm_cli.errors import FommError, nearest
 
     for name in precision:

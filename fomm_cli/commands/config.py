@@ -18,7 +18,7 @@ def list_presets(as_json: bool = typer.Option(False, "--json", help="Print JSON.
     from rich.console import Console
     from rich.table import Table
 
-    from fomm_cli.config import load, presets
+    from fomm_cli.config.reading import load, presets
 
     found = [load(name) for name in presets()]
     if as_json:
@@ -40,8 +40,8 @@ def show(
     force: bool = typer.Option(False, "--force", help="Overwrite an existing file."),
 ) -> None:
     """Show a configuration with every key, as YAML that can be edited and given back."""
-    from fomm_cli.config import read
-    from fomm_cli.files import write_text
+    from fomm_cli.config.reading import read
+    from fomm_cli.files.disk import write_text
 
     config, ignored = read(source, overrides)
     _say_ignored(ignored)
@@ -62,7 +62,7 @@ def check(
 
     All are checked, also after one that is wrong; then the exit code is 1.
     """
-    from fomm_cli.config import read
+    from fomm_cli.config.reading import read
     from fomm_cli.errors import FommError
 
     wrong = 0

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from fomm_cli.words import counted
+from fomm_cli.errors import counted
 
 if TYPE_CHECKING:
     from fomm_cli.data.check import Part
@@ -30,7 +30,7 @@ def check(
     from rich.console import Console
     from rich.progress import Progress
 
-    from fomm_cli import config as configs
+    from fomm_cli.config import reading as configs
     from fomm_cli.data.check import check as run
 
     if overrides and source is None:

@@ -108,7 +108,7 @@ def _videos(named: list[Path]) -> list[Path]:
 
 def _finder(find: str, detector: Path | None, rules: Rules) -> Callable[[], Finder]:
     from fomm_cli.detectors.boxes import parse_box
-    from fomm_cli.detectors.face import FaceDetector
+    from fomm_cli.detectors.faces import FaceDetector
     from fomm_cli.detectors.tracking import BoxFinder, GivenBox, MotionFinder
 
     given = parse_box(find)

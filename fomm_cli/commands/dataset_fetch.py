@@ -89,7 +89,7 @@ def fetch(
     from fomm_cli.acquire.cutting import Style
     from fomm_cli.acquire.download import Wishes, parse_browser, read_cookies
     from fomm_cli.acquire.fetch import Job
-    from fomm_cli.acquire.plan import parse_shard, select, shard_of_environment
+    from fomm_cli.acquire.table import parse_shard, select, shard_of_environment
 
     if cookies is not None:
         read_cookies(cookies)
@@ -134,7 +134,7 @@ def _table(source: str) -> tuple[Table, str]:
     if not path.is_file():
         raise sets.unknown(source)
     known = {chosen.sha256: chosen.fit for chosen in sets.VIDEO_SETS.values()}
-    from fomm_cli.files import sha256
+    from fomm_cli.files.disk import sha256
 
     if sha256(path) == sets.TED_SHA256:
         raise sets.TED
@@ -175,7 +175,7 @@ def _reasons(text: str | None) -> frozenset[Any]:
 
 def _show_plan(job: Job, table: Table, as_json: bool) -> None:
     """The clips of the job, at the size of the table's pictures and at its rate: nothing is looked at but the table."""
-    from fomm_cli.acquire.placing import place
+    from fomm_cli.acquire.table import place
 
     crops = [place(cut, cut.width, cut.height, job.style.fit) for cut in job.cuts]
     seconds = [float((cut.end - cut.start) / cut.fps) for cut in job.cuts]

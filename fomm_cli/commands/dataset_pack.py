@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from fomm_cli.words import counted
+from fomm_cli.errors import counted
 
 if TYPE_CHECKING:
     from fomm_cli.data.pack import Outcome
@@ -34,8 +34,8 @@ def pack(
     from rich.console import Console
     from rich.progress import Progress
 
-    from fomm_cli.data.pack import Packing
     from fomm_cli.data.pack import pack as run
+    from fomm_cli.data.packed import Packing
 
     packing = Packing(lossless, quality, _size(size))
     console = Console(stderr=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import typer
 
-from fomm_cli.words import counted
+from fomm_cli.errors import counted
 
 SETS = ["toon"]
 

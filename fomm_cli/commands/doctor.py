@@ -153,9 +153,9 @@ def _download() -> list[Finding]:
 
 
 def _cache() -> list[Finding]:
-    from fomm_cli import files
+    from fomm_cli.files import disk
 
-    folder = files.cache_dir()
+    folder = disk.cache_dir()
     place = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     free = f"{shutil.disk_usage(place).free / 2**30:.1f} GiB free"
     if not os.access(place, os.W_OK):

@@ -47,9 +47,9 @@ def animation(
     On `toon` the true answer is known and is compared with, on people nobody trained on. On real clips detectors tell
     whether the pose is followed and the identity kept.
     """
+    from fomm_cli.device import keep_freed_memory
     from fomm_cli.errors import FommError, nearest
     from fomm_cli.evaluate import setup, testset
-    from fomm_cli.train.memory import keep_freed_memory
     from fomm_cli.weights.catalogue import DEFAULT
 
     modes = [name.strip() for name in mode.split(",") if name.strip()]

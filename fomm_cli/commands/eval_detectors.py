@@ -9,8 +9,8 @@ import typer
 
 def detectors(as_json: bool = typer.Option(False, "--json", help="Print one JSON document instead.")) -> None:
     """List the detectors: what each measures, its licence and source, whether it is ready, and how to get it."""
-    from fomm_cli.detectors.catalogue import NETWORKS
     from fomm_cli.detectors.choice import SUITES, available
+    from fomm_cli.detectors.networks import NETWORKS
 
     suites = [
         {

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from fomm_cli.words import counted
+from fomm_cli.errors import counted
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -49,14 +49,14 @@ def finish(result: dict[str, Any], figures: list[Figure], out: Path | None, as_j
     """Write the report's files and print the result."""
     import json
 
-    from fomm_cli import files
+    from fomm_cli.files import disk
 
     text = json.dumps(result, indent=2)
     if out is not None:
         from fomm_cli.evaluate.page import render
 
-        files.write_text(out / "results.json", text + "\n", force=True)
-        files.write_text(out / "report.html", render(result, figures), force=True)
+        disk.write_text(out / "results.json", text + "\n", force=True)
+        disk.write_text(out / "report.html", render(result, figures), force=True)
     if as_json:
         typer.echo(text)
         return

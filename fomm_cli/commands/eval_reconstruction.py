@@ -55,11 +55,11 @@ def reconstruction(
     """
     from fomm_cli.commands.eval_output import finish, progress
     from fomm_cli.data.clips import ClipRef
+    from fomm_cli.device import keep_freed_memory
     from fomm_cli.evaluate import measures, records, report, runner, setup, sheets, testset
     from fomm_cli.evaluate.paper import which
     from fomm_cli.evaluate.ranks import join
     from fomm_cli.evaluate.reconstruction import measure
-    from fomm_cli.train.memory import keep_freed_memory
 
     keep_freed_memory()
     rows = which(paper, data)

@@ -26,11 +26,11 @@ def toon(
     from rich.progress import Progress, TaskID
 
     from fomm_cli import device as devices
+    from fomm_cli.device import keep_freed_memory
     from fomm_cli.evaluate.methods import methods
     from fomm_cli.evaluate.report import versions
     from fomm_cli.evaluate.setup import described
     from fomm_cli.evaluate.toon import TARGETS, check, summary
-    from fomm_cli.train.memory import keep_freed_memory
     from fomm_cli.weights.catalogue import DEFAULT
 
     keep_freed_memory()

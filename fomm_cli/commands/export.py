@@ -45,8 +45,9 @@ def export(
     import numpy as np
     from rich.console import Console
 
+    from fomm_cli.boxes import center_box
     from fomm_cli.export.folder import export as write
-    from fomm_cli.media.image import center_box, crop, resize
+    from fomm_cli.media.image import crop, resize
     from fomm_cli.media.video import read_frames
     from fomm_cli.weights.load import load_model, read_config
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import typer
 
-from fomm_cli.words import counted
+from fomm_cli.errors import counted
 
 
 class Layout(StrEnum):
@@ -38,12 +38,12 @@ def reconstruct(
     from rich.progress import Progress
 
     from fomm_cli import device as devices
+    from fomm_cli.device import keep_freed_memory
     from fomm_cli.evaluate.clip import reconstruct as run
     from fomm_cli.evaluate.measures import DEFAULT, Measures
     from fomm_cli.evaluate.methods import methods
     from fomm_cli.evaluate.metrics import psnr
-    from fomm_cli.files import check_free
-    from fomm_cli.train.memory import keep_freed_memory
+    from fomm_cli.files.disk import check_free
     from fomm_cli.weights.catalogue import DEFAULT as BUNDLED
 
     path = output if output is not None else Path(f"{video.stem or video.resolve().stem}-reconstructed.mp4")

@@ -22,8 +22,8 @@ def list_runs(runs: Path = RUNS, as_json: bool = JSON) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from fomm_cli.train.review import summary
     from fomm_cli.train.run import everything
-    from fomm_cli.train.summary import summary
 
     there, found = everything(runs), []
     for run in there:
@@ -61,8 +61,8 @@ def show(
     name: str = NAME, runs: Path = RUNS, as_json: bool = typer.Option(False, "--json", help="Print JSON.")
 ) -> None:
     """Show one run: settings, environment, the last losses, health."""
+    from fomm_cli.train.review import summary
     from fomm_cli.train.run import find
-    from fomm_cli.train.summary import summary
 
     found = summary(find(runs, name), full=True)
     if as_json:
@@ -88,7 +88,7 @@ def plot(
 ) -> None:
     """Draw the curves of losses, keypoint spread and validation."""
     from fomm_cli.media.image import write_image
-    from fomm_cli.train.curves import plot as draw_curves
+    from fomm_cli.train.review import plot as draw_curves
     from fomm_cli.train.run import find
 
     picture = draw_curves([find(runs, name) for name in names], keys, window)
@@ -106,8 +106,8 @@ def export(
     force: bool = typer.Option(False, "--force", help="Overwrite an existing file."),
 ) -> None:
     """Write a checkpoint's weights as one self-sufficient file, while the run goes on or after it."""
+    from fomm_cli.train.checkpoint import export as write
     from fomm_cli.train.run import find
-    from fomm_cli.train.weights import export as write
 
     write(find(runs, name), output, best=best, half=half, force=force)
     typer.echo(str(output))

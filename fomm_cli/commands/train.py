@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import typer
 
 if TYPE_CHECKING:
-    from fomm_cli.config import Config
+    from fomm_cli.config.schema import Config
     from fomm_cli.train.run import Options, Run
 
 SET = typer.Option([], "--set", metavar="KEY=VALUE", help="Override a key, e.g. train.batch_size=8. Repeatable.")
@@ -49,7 +49,7 @@ def train(
 
     Everything scientific stands in the preset and is changed with --set; the flags say where and how.
     """
-    from fomm_cli import config as configs
+    from fomm_cli.config import reading as configs
     from fomm_cli.train.run import Options, create
 
     if gpus > 1 and not dry_run:
@@ -93,7 +93,7 @@ def carry_out(config: Config, options: Options, make: Callable[[], Run], resume:
 
     from fomm_cli.device import resolve
     from fomm_cli.errors import FommError
-    from fomm_cli.train.distributed import from_environment, joined, own_device, share
+    from fomm_cli.processes import from_environment, joined, own_device, share
     from fomm_cli.train.loop import train as run_training
     from fomm_cli.train.run import Run, claimed
 

@@ -22,7 +22,7 @@ _FORCE = typer.Option(False, "--force", help="Overwrite an existing output; fetc
 @weights_app.command("list")
 def list_weights(as_json: bool = _JSON) -> None:
     """Every name that --weights knows: what it animates, its licences, where it comes from, whether it is here."""
-    from fomm_cli import files
+    from fomm_cli.files import disk
     from fomm_cli.weights.catalogue import CATALOGUE, DEFAULT
 
     rows: list[dict[str, Any]] = []
@@ -38,7 +38,7 @@ def list_weights(as_json: bool = _JSON) -> None:
                 "here": here,
                 "bundled": entry.bundled,
                 "path": str(entry.path) if here else None,
-                "sha256": files.sha256(entry.path) if here else None,
+                "sha256": disk.sha256(entry.path) if here else None,
                 "weights_licence": entry.weights_licence,
                 "data_licence": entry.data_licence,
                 "home": entry.home,
@@ -83,12 +83,12 @@ def info(
     as_json: bool = _JSON,
 ) -> None:
     """What a weights file says of itself: architecture, parameters, precision, hash, origin."""
-    from fomm_cli import files
-    from fomm_cli.weights.names import resolve
+    from fomm_cli.files import disk
+    from fomm_cli.weights.load import resolve
 
     path = resolve(weights)
     facts = _checkpoint_facts(path) if _is_checkpoint(path) else _header_facts(path)
-    facts |= {"path": str(path), "bytes": path.stat().st_size, "sha256": files.sha256(path)}
+    facts |= {"path": str(path), "bytes": path.stat().st_size, "sha256": disk.sha256(path)}
     if as_json:
         typer.echo(json.dumps(facts, indent=2))
         return
@@ -125,11 +125,11 @@ def fetch(
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
-    from fomm_cli import files
+    from fomm_cli.files import disk
     from fomm_cli.weights.fetch import fetch as fetch_weights
 
     if output is not None:
-        files.check_free(output, force)
+        disk.check_free(output, force)
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
@@ -141,10 +141,10 @@ def fetch(
         console.print(f"Tried {problem}", style="yellow", soft_wrap=True, markup=False, highlight=False)
     path = fetched.path
     if output is not None:
-        with files.atomic_path(output, force) as temporary:
+        with disk.atomic_path(output, force) as temporary:
             shutil.copyfile(path, temporary)
         path = output
-    digest = files.sha256(path)
+    digest = disk.sha256(path)
     if as_json:
         facts = {"path": str(path), "source": fetched.source, "note": fetched.note, "sha256": digest}
         typer.echo(json.dumps(facts | {"failed": fetched.failed}, indent=2))
@@ -174,8 +174,8 @@ def convert(
     """Turn a published checkpoint into one self-sufficient weights file."""
     import torch
 
-    from fomm_cli import files
     from fomm_cli.errors import FommError
+    from fomm_cli.files import disk
     from fomm_cli.weights.convert import convert as convert_weights
 
     if output.suffix != ".safetensors":
@@ -185,7 +185,7 @@ def convert(
     done = convert_weights(source, output, config, overrides, torch.float16 if half else None, force=force)
     facts: dict[str, Any] = {
         "path": str(output),
-        "sha256": files.sha256(output),
+        "sha256": disk.sha256(output),
         "bytes": output.stat().st_size,
         "epoch": done.epoch,
         "assumed": done.assumed,

@@ -12,7 +12,7 @@ from collections.abc import Callable
 import numpy as np
 from PIL import Image
 
-from fomm_cli.config import AugmentationConfig
+from fomm_cli.config.schema import AugmentationConfig
 
 GREY = (0.2989, 0.587, 0.114)  # the weights of the usual colour jitter (ITU-R 601)
 

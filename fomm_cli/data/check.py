@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from fomm_cli.config import Config
+from fomm_cli.config.schema import Config
 from fomm_cli.data.clips import ClipRef
 from fomm_cli.data.split import Split, find_split
 from fomm_cli.errors import FommError

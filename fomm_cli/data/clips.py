@@ -6,7 +6,6 @@ zip of single images). Opening reads no more than an index; a frame is decoded w
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -14,15 +13,16 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 import numpy as np
-from PIL import Image
 
 from fomm_cli.errors import FommError
-from fomm_cli.files import explain_os_error
-from fomm_cli.media.image import open_image, to_rgb
+from fomm_cli.files.disk import explain_os_error
+from fomm_cli.media.image import open_image, rgb
 from fomm_cli.media.sequence import SUFFIXES, image_files
 
 VIDEOS = frozenset({".mp4", ".m4v", ".mov", ".webm", ".mkv", ".avi", ".gif", ".mpg", ".mpeg"})
+
 IMAGES = frozenset(SUFFIXES)
+
 Kind = Literal["folder", "video", "strip", "packed"]
 
 
@@ -117,19 +117,6 @@ def _open(path: Path, kind: Kind) -> Clip:
     from fomm_cli.data.movie import VideoClip
 
     return VideoClip(path)
-
-
-def rgb(image: Image.Image, where: str | Path) -> np.ndarray:
-    """An opened picture as uint8 (H, W, 3). An opaque alpha channel, as most strips have, is dropped, not blended."""
-    if image.mode == "RGBA":
-        with contextlib.suppress(*BROKEN_IMAGE):  # told by the conversion below
-            if image.getchannel("A").getextrema()[0] == 255:
-                return np.asarray(image.convert("RGB"))
-    return to_rgb(image, where)
-
-
-# What Pillow raises for bytes it does not like; broken PNG chunks come as SyntaxError.
-BROKEN_IMAGE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
 
 
 class FolderClip:

@@ -2,95 +2,19 @@
 
 from __future__ import annotations
 
-import io
-import json
-import zipfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 from threading import Event
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from PIL import Image
 
 from fomm_cli.data.clips import ClipRef
-from fomm_cli.data.fit import fit
-from fomm_cli.data.packed import ABOUT, PackedClip
+from fomm_cli.data.packed import FORMAT, PackedClip, Packing, write_clip
 from fomm_cli.data.split import find_split
 from fomm_cli.errors import FommError
-from fomm_cli.files import atomic_path
-
-FORMAT = "fomm-clip"
-
-
-@dataclass(frozen=True)
-class Packing:
-    """How frames are stored.
-
-    lossless   PNG instead of JPEG
-    quality    of JPEG, 1 to 100; the colour keeps its full resolution (4:4:4)
-    size       (H, W) of every frame, cut to that shape around the centre first; None keeps each clip's own
-    """
-
-    lossless: bool = False
-    quality: int = 95
-    size: tuple[int, int] | None = None
-
-    def __post_init__(self) -> None:
-        if not 1 <= self.quality <= 100:
-            raise FommError(f"JPEG quality {self.quality} lies outside 1 to 100.")
-        if self.size is not None and not all(8 <= side <= 8192 for side in self.size):
-            raise FommError(f"Frames cannot be {self.size[1]}x{self.size[0]}.", "Each side is 8 to 8192 pixels.")
-
-    def note(self) -> dict[str, Any]:
-        """What of it a packed clip writes down and a resumed packing compares."""
-        kind: dict[str, Any] = {"encoding": "png"} if self.lossless else {"encoding": "jpeg", "quality": self.quality}
-        return kind | {"resized": None if self.size is None else list(self.size)}
-
-    def encode(self, frame: np.ndarray) -> bytes:
-        buffer = io.BytesIO()
-        picture = Image.fromarray(frame)
-        if self.lossless:
-            picture.save(buffer, "PNG", compress_level=3)  # level 9 would save some 3 % for several times the time
-        else:
-            picture.save(buffer, "JPEG", quality=self.quality, subsampling=0)
-        return buffer.getvalue()
-
-
-def write_clip(
-    path: str | Path,
-    frames: Iterable[np.ndarray],
-    packing: Packing | None = None,
-    rate: Fraction | None = None,
-    force: bool = False,
-) -> int:
-    """Write a packed clip and return its number of frames; nothing lies at `path` unless all of it does.
-
-    frames   uint8 (H, W, 3), consumed one by one; those of another size than the first are fitted to it
-    rate     frames a second, if known
-    The same frames and packing give the same bytes.
-    """
-    packing = packing or Packing()
-    size, count = packing.size, 0
-    suffix = "png" if packing.lossless else "jpg"
-    with atomic_path(path, force) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
-        for frame in frames:
-            size = size or (frame.shape[0], frame.shape[1])
-            archive.writestr(_member(f"{count:06d}.{suffix}"), packing.encode(fit(frame, size)))
-            count += 1
-        if size is None:
-            raise FommError(f"There are no frames to write to {path}.")
-        note = {"format": FORMAT, "version": 1, "frames": count, "size": list(size), **packing.note()}
-        note["rate"] = None if rate is None else str(rate)
-        archive.writestr(_member(ABOUT), json.dumps(note))
-    return count
-
-
-def _member(name: str) -> zipfile.ZipInfo:
-    return zipfile.ZipInfo(name)  # with zip's earliest date: the bytes do not depend on the day
 
 
 class Outcome(NamedTuple):

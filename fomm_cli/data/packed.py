@@ -7,7 +7,8 @@ import json
 import re
 import struct
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -15,17 +16,21 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from fomm_cli.data.clips import BROKEN_IMAGE, rgb
 from fomm_cli.errors import FommError
-from fomm_cli.files import check_payload
-from fomm_cli.media.image import MAX_PIXELS
+from fomm_cli.files.disk import atomic_path, check_payload
+from fomm_cli.media.image import BROKEN_IMAGE, MAX_PIXELS, fit, rgb
 from fomm_cli.media.sequence import natural_key, parse_rate
 
 ABOUT = "clip.json"
+
 MAX_FRAMES = 2_000_000
+
 MAX_ABOUT_BYTES = 64 * 1024
+
 MAX_FRAME_BYTES = 256 * 1024 * 1024
+
 _FRAME = re.compile(r"[\w-]+\.(?:png|jpe?g|webp)", re.IGNORECASE)
+
 _LOCAL_HEADER = struct.Struct("<4s22xHH")
 
 
@@ -134,3 +139,73 @@ def _about(archive: zipfile.ZipFile) -> dict[str, Any]:
 def _rate(text: object) -> Fraction | None:
     rate = parse_rate(text) if isinstance(text, str) else None
     return rate if rate is not None and 0 < rate <= 10_000 else None
+
+
+FORMAT = "fomm-clip"
+
+
+@dataclass(frozen=True)
+class Packing:
+    """How frames are stored.
+
+    lossless   PNG instead of JPEG
+    quality    of JPEG, 1 to 100; the colour keeps its full resolution (4:4:4)
+    size       (H, W) of every frame, cut to that shape around the centre first; None keeps each clip's own
+    """
+
+    lossless: bool = False
+    quality: int = 95
+    size: tuple[int, int] | None = None
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.quality <= 100:
+            raise FommError(f"JPEG quality {self.quality} lies outside 1 to 100.")
+        if self.size is not None and not all(8 <= side <= 8192 for side in self.size):
+            raise FommError(f"Frames cannot be {self.size[1]}x{self.size[0]}.", "Each side is 8 to 8192 pixels.")
+
+    def note(self) -> dict[str, Any]:
+        """What of it a packed clip writes down and a resumed packing compares."""
+        kind: dict[str, Any] = {"encoding": "png"} if self.lossless else {"encoding": "jpeg", "quality": self.quality}
+        return kind | {"resized": None if self.size is None else list(self.size)}
+
+    def encode(self, frame: np.ndarray) -> bytes:
+        buffer = io.BytesIO()
+        picture = Image.fromarray(frame)
+        if self.lossless:
+            picture.save(buffer, "PNG", compress_level=3)  # level 9 would save some 3 % for several times the time
+        else:
+            picture.save(buffer, "JPEG", quality=self.quality, subsampling=0)
+        return buffer.getvalue()
+
+
+def write_clip(
+    path: str | Path,
+    frames: Iterable[np.ndarray],
+    packing: Packing | None = None,
+    rate: Fraction | None = None,
+    force: bool = False,
+) -> int:
+    """Write a packed clip and return its number of frames; nothing lies at `path` unless all of it does.
+
+    frames   uint8 (H, W, 3), consumed one by one; those of another size than the first are fitted to it
+    rate     frames a second, if known
+    The same frames and packing give the same bytes.
+    """
+    packing = packing or Packing()
+    size, count = packing.size, 0
+    suffix = "png" if packing.lossless else "jpg"
+    with atomic_path(path, force) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
+        for frame in frames:
+            size = size or (frame.shape[0], frame.shape[1])
+            archive.writestr(_member(f"{count:06d}.{suffix}"), packing.encode(fit(frame, size)))
+            count += 1
+        if size is None:
+            raise FommError(f"There are no frames to write to {path}.")
+        note = {"format": FORMAT, "version": 1, "frames": count, "size": list(size), **packing.note()}
+        note["rate"] = None if rate is None else str(rate)
+        archive.writestr(_member(ABOUT), json.dumps(note))
+    return count
+
+
+def _member(name: str) -> zipfile.ZipInfo:
+    return zipfile.ZipInfo(name)  # with zip's earliest date: the bytes do not depend on the day

@@ -21,7 +21,7 @@ from PIL import Image
 
 from fomm_cli.data import toon
 from fomm_cli.errors import FommError
-from fomm_cli.files import atomic_path, explain_os_error, write_text
+from fomm_cli.files.disk import atomic_path, explain_os_error, write_text
 
 NOTE = "toon.json"
 PARTS = ("eye_left", "eye_right", "mouth")

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from fomm_cli.detectors.face import FaceDetector
-from fomm_cli.detectors.geometry import Box, Edges, clip, overlap, square, union
+from fomm_cli.boxes import Box, Edges, clip, overlap, square, union
+from fomm_cli.detectors.faces import FaceDetector
 from fomm_cli.detectors.protocol import BoxDetector
 from fomm_cli.detectors.tracking import MotionFinder
 from fomm_cli.errors import FommError

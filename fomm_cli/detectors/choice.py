@@ -9,9 +9,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fomm_cli.detectors.catalogue import NETWORKS
-from fomm_cli.detectors.geometry import Edges
-from fomm_cli.detectors.points import EmbeddingDetector, PointDetector
+from fomm_cli.boxes import Edges
+from fomm_cli.detectors.networks import NETWORKS
+from fomm_cli.detectors.protocol import EmbeddingDetector, PointDetector
 from fomm_cli.errors import FommError, nearest
 
 
@@ -90,7 +90,7 @@ def _uses(suite: Suite) -> str:
 
 def largest_face(path: Path) -> Callable[[np.ndarray], Edges | None]:
     """Finds the largest face of a frame by the RFB-320 network."""
-    from fomm_cli.detectors.face import FaceDetector
+    from fomm_cli.detectors.faces import FaceDetector
 
     detector = FaceDetector(path)
 
@@ -102,9 +102,8 @@ def largest_face(path: Path) -> Callable[[np.ndarray], Edges | None]:
 
 
 def _faces(files: dict[str, Path], device: str) -> Chosen:
-    from fomm_cli.detectors.identity import FaceIdentity
-    from fomm_cli.detectors.landmarks import FaceLandmarks
-    from fomm_cli.files import sha256
+    from fomm_cli.detectors.faces import FaceIdentity, FaceLandmarks
+    from fomm_cli.files.disk import sha256
 
     box = files["face-box"]
     landmarks = FaceLandmarks(files["face-landmarks"], largest_face(box), sha256(box))
@@ -114,19 +113,19 @@ def _faces(files: dict[str, Path], device: str) -> Chosen:
 
 def _bodies(files: dict[str, Path], device: str) -> Chosen:
     from fomm_cli.detectors.bodies import BodyJoints
-    from fomm_cli.detectors.sessions import LiteNetwork
+    from fomm_cli.detectors.networks import LiteNetwork
 
     return Chosen(BodyJoints(LiteNetwork(files["body-joints"])), None)
 
 
 def _face_alignment(files: dict[str, Path], device: str) -> Chosen:
-    from fomm_cli.detectors.foreign import FaceAlignment
+    from fomm_cli.detectors.faces import FaceAlignment
 
     return Chosen(FaceAlignment(device=device), None)
 
 
 def _keypoint_rcnn(files: dict[str, Path], device: str) -> Chosen:
-    from fomm_cli.detectors.foreign import KeypointRcnn
+    from fomm_cli.detectors.bodies import KeypointRcnn
 
     return Chosen(KeypointRcnn(device=device), None)
 

@@ -6,7 +6,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from fomm_cli.detectors.geometry import Edges
+from fomm_cli.boxes import Edges
 
 
 class Detection(NamedTuple):
@@ -25,4 +25,37 @@ class BoxDetector(Protocol):
 
     def detect(self, frame: np.ndarray) -> list[Detection]:
         """What is in a picture, uint8 (H, W, 3), the surest first."""
+        ...
+
+
+class PointDetector(Protocol):
+    """Finds the same points in every frame.
+
+    name    in reports
+    digest  SHA-256 of its network's file (several: joined by +); None where it has no file of its own
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def digest(self) -> str | None: ...
+
+    def points(self, frame: np.ndarray) -> np.ndarray | None:
+        """Points of a frame uint8 (H, W, 3): float (N, 2), x and y in pixels, x right, y down, 0 at the outer edge of
+        the first pixel; a row of NaN where a point was not found. None where there is nothing at all."""
+        ...
+
+
+class EmbeddingDetector(Protocol):
+    """Tells who is in a frame."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def digest(self) -> str | None: ...
+
+    def embedding(self, frame: np.ndarray) -> np.ndarray | None:
+        """Of a frame uint8 (H, W, 3): float (D,), near for the same person. None where nobody is found."""
         ...

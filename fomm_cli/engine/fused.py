@@ -11,7 +11,7 @@ from torch import Tensor
 
 from fomm_cli.device import describe
 from fomm_cli.engine.base import Frames
-from fomm_cli.engine.network import FusedNetwork, FusedSource
+from fomm_cli.engine.fused_network import FusedNetwork, FusedSource
 from fomm_cli.engine.plain import batch_size, running, to_arrays, to_frames, to_tensor, to_tensors
 from fomm_cli.errors import FommError
 from fomm_cli.model.network import FirstOrderModel

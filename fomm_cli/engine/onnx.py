@@ -76,7 +76,7 @@ class OnnxEngine:
 
 def read_card(folder: Path) -> dict[str, Any]:
     """`export.json` of an export whose files are all there, each with the hash written down."""
-    from fomm_cli.files import sha256
+    from fomm_cli.files.disk import sha256
 
     path = folder / "export.json"
     if not path.is_file():

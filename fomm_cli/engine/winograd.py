@@ -12,27 +12,88 @@ too.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from functools import cache
 from itertools import zip_longest
 from math import gcd
-from typing import NamedTuple
+from threading import Barrier, Lock
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from fomm_cli.engine import fold
-from fomm_cli.engine.crew import each
+from fomm_cli.engine import layers
 from fomm_cli.engine.layers import Conv
 from fomm_cli.model.blocks import ResBlock
+
+Part = TypeVar("Part")
+
+_GATHERING = Lock()
+
+
+def each(function: Callable[[Part], None], parts: Sequence[Part]) -> None:
+    """`function(part)` for all parts at once, in inference mode, each with an equal share of torch's threads.
+
+    A single part is the caller's own. A part must not call this again. Memory for much is best allocated beforehand, by
+    the caller: glibc keeps 64 MB for any other thread, and zeroes what exceeds that anew each time.
+
+    Raises what a part raises, after all have ended.
+    """
+    if len(parts) == 1:
+        function(parts[0])
+        return
+
+    @torch.inference_mode()
+    def run(part: Part) -> None:
+        function(part)
+
+    with _GATHERING:
+        crew = _crew(len(parts), max(1, torch.get_num_threads() // len(parts)))
+    futures = [crew.submit(run, part) for part in parts]
+    wait(futures)
+    for future in futures:
+        future.result()
+
+
+@cache
+def _crew(size: int, threads: int) -> ThreadPoolExecutor:
+    """So many threads, each of which gives operators so many threads."""
+    before = torch.get_num_threads()
+    all_here = Barrier(size)
+
+    def begin(_: int) -> None:
+        # what is set here counts for the process, until a thread asks; what it is told then counts for that thread
+        torch.set_num_threads(threads)
+        torch.get_num_threads()
+        all_here.wait()
+
+    pool = ThreadPoolExecutor(size, "fomm-crew")
+    try:
+        list(pool.map(begin, range(size)))
+    except BaseException:
+        all_here.abort()  # or those who came would wait for ever
+        raise
+    finally:
+        torch.set_num_threads(before)
+    return pool
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_crew.cache_clear)  # a fork has no threads but one
 
 _POINTS = {  # of evaluation: those of the larger tiles round least, for what that is worth in simple numbers
     4: (0.0, 1.0, -1.0, 2.0, -2.0),
     6: (0.0, 1.0, -1.0, 2.0, -2.0, 0.5, -0.5),
     8: (0.0, 0.8, -0.8, 1.25, -1.25, 0.4, -0.4, 2.5, -2.5),
 }
+
 _MIN_CHANNELS = 128  # with fewer the transforms cost what the products save
+
 _MIN_PIXELS = 1024
+
 _PIXELS = 8192  # of the pictures a thread takes at a time: enough to be worth reading the weights for
 
 
@@ -155,9 +216,9 @@ class WinogradBottleneck:
         self.blocks = []
         for block in blocks:
             assert isinstance(block, ResBlock)
-            scale, shift = fold.affine(block.norm1)
-            first = Winograd(*fold.folded(block.conv1, block.norm2), tile)
-            self.blocks.append((scale.float(), shift.float(), first, Winograd(*fold.plain(block.conv2), tile)))
+            scale, shift = layers.affine(block.norm1)
+            first = Winograd(*layers.folded(block.conv1, block.norm2), tile)
+            self.blocks.append((scale.float(), shift.float(), first, Winograd(*layers.plain(block.conv2), tile)))
         self._scratches: dict[tuple[int, ...], Scratch] = {}
 
     def __call__(self, x: Tensor) -> Tensor:

@@ -9,7 +9,6 @@ import torch
 from numpy.typing import NDArray
 
 from fomm_cli.data.clips import Clip
-from fomm_cli.data.fit import fit
 from fomm_cli.errors import FommError
 from fomm_cli.evaluate.frechet import TRUTH, Shelf
 from fomm_cli.evaluate.measures import Measures
@@ -19,6 +18,7 @@ from fomm_cli.evaluate.pairs import Pair
 from fomm_cli.evaluate.reading import batches, opened, to_float, to_pixels
 from fomm_cli.evaluate.records import Record, Tally
 from fomm_cli.evaluate.toon import People, Question
+from fomm_cli.media.image import fit
 
 Column = tuple[str, Method, Mode]
 """One column of the table: its name, who animates and how."""

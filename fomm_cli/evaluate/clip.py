@@ -12,13 +12,13 @@ import numpy as np
 import torch
 
 from fomm_cli.data.clips import IMAGES, find_clip
-from fomm_cli.data.fit import fit
 from fomm_cli.errors import FommError
 from fomm_cli.evaluate.measures import Measures
 from fomm_cli.evaluate.methods import Method
 from fomm_cli.evaluate.reading import to_float, to_pixels
 from fomm_cli.evaluate.records import Tally
 from fomm_cli.evaluate.sheets import error_map
+from fomm_cli.media.image import fit
 from fomm_cli.media.video import VideoWriter, probe, read_timed
 
 LAYOUTS = ("result", "side-by-side")

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from fomm_cli import files
 from fomm_cli.errors import FommError
 from fomm_cli.evaluate.lpips import read_safely
+from fomm_cli.files import disk
 
 TRUTH = "driving frames"
 SIZE = 2048
@@ -44,7 +44,7 @@ def load(path: Path | None, device: torch.device, say: Callable[[str], None] | N
     path  of its weights, `weights-inception-2015-12-05-6726825d.pth`; None lets torch-fidelity fetch them
     """
     if path is not None:
-        files.check_payload(path, "the Inception weights")
+        disk.check_payload(path, "the Inception weights")
     try:
         import torch_fidelity  # noqa: F401
         from torchmetrics.image.fid import NoTrainInceptionV3
@@ -60,7 +60,7 @@ def load(path: Path | None, device: torch.device, say: Callable[[str], None] | N
     except (OSError, RuntimeError) as error:
         hint = "Download weights-inception-2015-12-05-6726825d.pth from torch-fidelity's releases: --fid-weights FILE."
         raise FommError(f"FID's Inception network could not be loaded: {error}.", hint) from error
-    return Inception(network.to(device), device, files.sha256(path) if path else None)
+    return Inception(network.to(device), device, disk.sha256(path) if path else None)
 
 
 class Shelf:

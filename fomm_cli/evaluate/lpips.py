@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fomm_cli import files
-from fomm_cli.detectors.sessions import missing
+from fomm_cli.detectors.networks import missing
 from fomm_cli.errors import FommError
+from fomm_cli.files import disk, download
 
 ALEXNET_URL = "https://download.pytorch.org/models/alexnet-owt-7be5be79.pth"
 ALEXNET_DIGEST = "7be5be79"
@@ -42,19 +42,19 @@ class Lpips:
 def backbone(path: Path | None = None, say: Callable[[str], None] | None = None) -> Path:
     """torchvision's AlexNet: a given file, the cached one, or a download, checked against its published digest."""
     if path is not None:
-        files.check_payload(path, "the AlexNet weights")
+        disk.check_payload(path, "the AlexNet weights")
         return path
-    target = files.cache_dir() / "detectors" / ALEXNET_URL.rpartition("/")[2]
+    target = disk.cache_dir() / "detectors" / ALEXNET_URL.rpartition("/")[2]
     if say is not None and not target.is_file():
         say(f"Fetching AlexNet's weights (233 MiB) from {ALEXNET_URL}")
     try:
-        files.fetch(ALEXNET_URL, target)
+        download.fetch(ALEXNET_URL, target)
     except FommError as error:
         raise FommError(
             f"LPIPS needs AlexNet's weights, and they could not be fetched: {error.what}",
             f"Download {ALEXNET_URL} yourself and pass it with --lpips-weights FILE.",
         ) from error
-    if not files.sha256(target).startswith(ALEXNET_DIGEST):
+    if not disk.sha256(target).startswith(ALEXNET_DIGEST):
         target.unlink()
         raise FommError(f"The file from {ALEXNET_URL} is not the published one.", "Try again later.")
     return target
@@ -80,7 +80,7 @@ def load(path: Path | None, device: torch.device, say: Callable[[str], None] | N
             if key not in stored or stored[key].shape != state[f"{name}.{part}"].shape:
                 raise FommError(f"{found} is not torchvision's AlexNet: {key} is not as expected.", "Check the file.")
             state[f"{name}.{part}"].copy_(stored[key])
-    return Lpips(network.to(device), files.sha256(found))
+    return Lpips(network.to(device), disk.sha256(found))
 
 
 def read_safely(path: Path) -> dict[str, Tensor]:

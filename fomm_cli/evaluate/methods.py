@@ -98,7 +98,7 @@ def methods(weights: list[str], baselines: list[str], device: str = "auto") -> l
             raise FommError(f"There is no baseline {name!r}.", nearest(name, list(BASELINES)))
         found.append(BASELINES[name]())
     if weights:
-        from fomm_cli.weights import load_model
+        from fomm_cli.weights.load import load_model
 
         for place, spelled in enumerate(weights):
             name = Path(spelled).stem if spelled.endswith(".safetensors") else spelled

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fomm_cli.detectors.points import EmbeddingDetector, PointDetector
+from fomm_cli.detectors.protocol import EmbeddingDetector, PointDetector
 from fomm_cli.evaluate.records import Tally
 
 PUBLISHED_SIDE = 256

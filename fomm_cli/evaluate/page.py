@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
+from fomm_cli.errors import counted
 from fomm_cli.evaluate.report import HIGHER_IS_BETTER, UNITS, title
-from fomm_cli.words import counted
 
 
 class Figure(NamedTuple):

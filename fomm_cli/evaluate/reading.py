@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from fomm_cli.data.clips import Clip, ClipRef
-from fomm_cli.data.fit import fit
 from fomm_cli.errors import FommError
+from fomm_cli.media.image import fit
 
 BLOCK_BYTES = 256 * 2**20
 """Of decoded frames read in one go: some layouts decode a whole clip to reach one frame, so few large reads."""

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from fomm_cli import files
 from fomm_cli.errors import FommError
+from fomm_cli.files import disk
 
 
 @dataclass
@@ -72,11 +72,11 @@ class Record:
 def digest(path: Path) -> str:
     """SHA-256 of a file, or of the names and contents of a folder's files."""
     if path.is_file():
-        return files.sha256(path)
+        return disk.sha256(path)
     total = hashlib.sha256()
     for inner in sorted(path.iterdir()):
         if inner.is_file() and not inner.name.startswith("."):
-            total.update(f"{inner.name}\0{files.sha256(inner)}\n".encode())
+            total.update(f"{inner.name}\0{disk.sha256(inner)}\n".encode())
     return total.hexdigest()
 
 
@@ -115,7 +115,7 @@ class Store:
                     f"{folder} holds an evaluation of something else.",
                     "Name a new folder, or replace it with --force. The same command would go on with it.",
                 )
-        files.write_text(settings, json.dumps(question, indent=2) + "\n", force=True)
+        disk.write_text(settings, json.dumps(question, indent=2) + "\n", force=True)
         self.clips.mkdir(parents=True, exist_ok=True)
 
     def _path(self, name: str) -> Path:
@@ -137,7 +137,7 @@ class Store:
     def keep(self, name: str, features: dict[str, np.ndarray]) -> None:
         """Write the features of a clip: column -> (frames, D)."""
         self.clips.mkdir(parents=True, exist_ok=True)
-        with files.atomic_path(self._features(name), force=True) as temporary:
+        with disk.atomic_path(self._features(name), force=True) as temporary:
             np.savez(temporary, **features)  # type: ignore[arg-type]
 
     def features(self, name: str) -> dict[str, np.ndarray]:
@@ -147,4 +147,4 @@ class Store:
 
     def write(self, record: Record) -> None:
         self.clips.mkdir(parents=True, exist_ok=True)
-        files.write_text(self._path(record.name), json.dumps(record.to_json()), force=True)
+        disk.write_text(self._path(record.name), json.dumps(record.to_json()), force=True)

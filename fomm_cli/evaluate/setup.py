@@ -9,13 +9,13 @@ from typing import Any
 
 import torch
 
-from fomm_cli import files
 from fomm_cli.errors import FommError
 from fomm_cli.evaluate.frechet import Inception, Shelf
 from fomm_cli.evaluate.measures import DETECTOR_METRICS, Measures
 from fomm_cli.evaluate.methods import Method, methods
 from fomm_cli.evaluate.observers import Observers
 from fomm_cli.evaluate.ranks import Ranks
+from fomm_cli.files import disk
 
 
 @dataclass(frozen=True)
@@ -133,12 +133,12 @@ def _inception(request: Request, device: torch.device, say: Callable[[str], None
 
 def described(found: list[Method], weights: Sequence[str]) -> list[dict[str, Any]]:
     """Each method with what it is made of; networks stand in the order of `weights`, behind the baselines."""
-    from fomm_cli.weights import resolve
+    from fomm_cli.weights.load import resolve
 
     baselines = len(found) - len(weights)
     entries: list[dict[str, Any]] = [{"name": method.name} for method in found[:baselines]]
     for method, spelled in zip(found[baselines:], weights, strict=True):
-        entries.append({"name": method.name, "weights": spelled, "sha256": files.sha256(resolve(spelled))})
+        entries.append({"name": method.name, "weights": spelled, "sha256": disk.sha256(resolve(spelled))})
     return entries
 
 

@@ -9,13 +9,13 @@ import torch
 
 from fomm_cli import draw
 from fomm_cli.data.clips import Clip, ClipRef
-from fomm_cli.data.fit import fit
 from fomm_cli.evaluate.animation import Column, Person, question
 from fomm_cli.evaluate.methods import Method
 from fomm_cli.evaluate.page import Figure
 from fomm_cli.evaluate.pairs import Pair
 from fomm_cli.evaluate.reading import to_float, to_pixels
 from fomm_cli.evaluate.toon import People
+from fomm_cli.media.image import fit
 
 COLUMNS = 6
 SMALLEST = 128

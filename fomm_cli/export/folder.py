@@ -10,14 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from fomm_cli.config import Config
+from fomm_cli.config.schema import Config
 from fomm_cli.engine.onnx import FORMAT
 from fomm_cli.errors import FommError
-from fomm_cli.export.quantize import calibration, quantize
 from fomm_cli.export.verify import RUNS, Agreement, verify
 from fomm_cli.export.views import Graph, graphs
-from fomm_cli.export.write import OPSET, WRITERS
-from fomm_cli.files import atomic_folder, sha256
+from fomm_cli.export.write import OPSET, WRITERS, calibration, quantize
+from fomm_cli.files.disk import atomic_folder, sha256
 from fomm_cli.model.network import FirstOrderModel
 from fomm_cli.version import __version__
 

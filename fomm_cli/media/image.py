@@ -2,31 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import warnings
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from fomm_cli import files
+from fomm_cli.boxes import Box
 from fomm_cli.errors import FommError
+from fomm_cli.files import disk
 
 Frame = NDArray[np.uint8]
 """A picture, (H, W, 3), RGB, 0 to 255."""
 
 MAX_PIXELS = 128_000_000
 """More than any sensible photograph; a file that unpacks to more is refused before it is unpacked."""
-
-
-class Box(NamedTuple):
-    """A rectangle in pixels of a picture, (0, 0) its top left corner; it may reach outside."""
-
-    left: int
-    top: int
-    width: int
-    height: int
 
 
 def open_image(path: str | Path) -> Image.Image:
@@ -43,12 +36,12 @@ def open_image(path: str | Path) -> Image.Image:
     except Image.DecompressionBombError as error:
         raise FommError(f"{path} is far too large a picture.", "Scale it down first.") from error
     except UnidentifiedImageError as error:
-        files.check_payload(path, "a picture")
+        disk.check_payload(path, "a picture")
         raise FommError(f"{path} is not a picture in a known format.", "Use PNG, JPEG, WebP or TIFF.") from error
     except OSError as error:
         if error.errno is None:  # raised by Pillow itself, not by the system
             raise FommError(f"{path} is a damaged picture: {error}.", "Fetch or export it again.") from error
-        raise files.explain_os_error(error, path, "read") from error
+        raise disk.explain_os_error(error, path, "read") from error
     except (ValueError, SyntaxError, OverflowError, EOFError) as error:  # what Pillow's parsers raise on broken headers
         raise FommError(f"{path} is a damaged picture: {error}.", "Save it again from a picture editor.") from error
     width, height = image.size
@@ -114,7 +107,7 @@ def write_image(path: str | Path, array: Frame, force: bool = False) -> None:
     Image.init()
     if path.suffix.lower() not in Image.EXTENSION:
         raise FommError(f"{path} has no suffix of a picture format.", "Use .png or .jpg.")
-    with files.atomic_path(path, force) as temporary:
+    with disk.atomic_path(path, force) as temporary:
         try:
             Image.fromarray(np.ascontiguousarray(array)).save(temporary)
         except (ValueError, KeyError) as error:
@@ -133,26 +126,6 @@ def resize(array: Frame, size: tuple[int, int]) -> Frame:
     return np.array(small, dtype=np.uint8)
 
 
-def center_square(height: int, width: int) -> Box:
-    """The largest square in the middle."""
-    side = min(height, width)
-    return Box((width - side) // 2, (height - side) // 2, side, side)
-
-
-def center_box(height: int, width: int, aspect: float = 1.0) -> Box:
-    """The largest box in the middle whose width is `aspect` times its height."""
-    box_width = max(1, min(width, round(height * aspect)))
-    box_height = max(1, min(height, round(width / aspect)))
-    return Box((width - box_width) // 2, (height - box_height) // 2, box_width, box_height)
-
-
-def pad_box(height: int, width: int, aspect: float = 1.0) -> Box:
-    """The smallest box around the whole picture whose width is `aspect` times its height."""
-    box_width = max(width, round(height * aspect))
-    box_height = max(height, round(width / aspect))
-    return Box(-((box_width - width) // 2), -((box_height - height) // 2), box_width, box_height)
-
-
 def crop(array: Frame, box: Box) -> Frame:
     """The part inside `box`; where it reaches outside, the picture's edge pixels go on."""
     height, width = array.shape[:2]
@@ -162,3 +135,33 @@ def crop(array: Frame, box: Box) -> Frame:
     rows = np.clip(np.arange(top, bottom), 0, height - 1)
     columns = np.clip(np.arange(left, right), 0, width - 1)
     return array[rows[:, None], columns[None, :]]
+
+
+def rgb(image: Image.Image, where: str | Path) -> np.ndarray:
+    """An opened picture as uint8 (H, W, 3). An opaque alpha channel, as most strips have, is dropped, not blended."""
+    if image.mode == "RGBA":
+        with contextlib.suppress(*BROKEN_IMAGE):  # told by the conversion below
+            if image.getchannel("A").getextrema()[0] == 255:
+                return np.asarray(image.convert("RGB"))
+    return to_rgb(image, where)
+
+
+# What Pillow raises for bytes it does not like; broken PNG chunks come as SyntaxError.
+BROKEN_IMAGE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
+
+
+def fit(frame: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """The largest centred window of the wanted shape, resized with anti-aliasing.
+
+    frame    uint8 (H, W, 3)
+    size     (H, W) wanted
+    returns  uint8 (*size, 3); the frame itself where it fits already
+    """
+    height, width = frame.shape[:2]
+    if (height, width) == size:
+        return frame
+    scale = min(height / size[0], width / size[1])
+    tall, wide = size[0] * scale, size[1] * scale
+    left, top = (width - wide) / 2, (height - tall) / 2
+    box = (left, top, left + wide, top + tall)
+    return np.asarray(Image.fromarray(frame).resize(size[::-1], Image.Resampling.BICUBIC, box=box))

@@ -15,8 +15,8 @@ import av
 import av.error
 import numpy as np
 
-from fomm_cli import files
 from fomm_cli.errors import FommError
+from fomm_cli.files import disk
 from fomm_cli.media.image import MAX_PIXELS, Frame, open_image
 from fomm_cli.media.sequence import DEFAULT_RATE, image_files, is_sequence, still_format
 
@@ -71,12 +71,12 @@ def open_media(path: str | Path) -> Iterator[Any]:
         raise FommError(f"{path} does not exist.", "Check the path.")
     if not path.is_file():
         raise FommError(f"{path} is not a regular file.", "Name a video, a GIF or a folder of pictures.")
-    files.check_payload(path, "a video")
+    disk.check_payload(path, "a video")
     try:
         container = av.open(str(path.resolve()), options=_OPTIONS)
     except av.error.FFmpegError as error:
         if isinstance(error, PermissionError):
-            raise files.explain_os_error(error, path, "read") from error
+            raise disk.explain_os_error(error, path, "read") from error
         raise FommError(
             f"{path} cannot be read as a video: {_reason(error)}.",
             "It may be incomplete (the end of an mp4 holds its index) or no video at all; fetch or export it again.",

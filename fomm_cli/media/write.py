@@ -14,8 +14,8 @@ import av.error
 import numpy as np
 from PIL import Image
 
-from fomm_cli import files
 from fomm_cli.errors import FommError
+from fomm_cli.files import disk
 from fomm_cli.media.image import Frame
 from fomm_cli.media.probe import SWS
 from fomm_cli.media.sound import Sound
@@ -76,9 +76,9 @@ class VideoWriter:
 
     def __enter__(self) -> VideoWriter:
         if self.path.suffix:
-            self._temporary = self._stack.enter_context(files.atomic_path(self.path, self._force))
+            self._temporary = self._stack.enter_context(disk.atomic_path(self.path, self._force))
         else:
-            self._temporary = self._stack.enter_context(files.atomic_folder(self.path, self._force, "*.png"))
+            self._temporary = self._stack.enter_context(disk.atomic_folder(self.path, self._force, "*.png"))
         return self
 
     def write(self, frame: Frame, time: Fraction | None = None) -> None:
@@ -111,7 +111,7 @@ class VideoWriter:
             yield
         except (av.error.FFmpegError, OSError) as error:
             if isinstance(error, OSError):
-                raise files.explain_os_error(error, self.path) from error
+                raise disk.explain_os_error(error, self.path) from error
             said = (error.strerror or str(error)).rstrip(".").lower()
             raise FommError(
                 f"{self.path} could not be written: {said}.", "Try another format, such as .mp4."

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from fomm_cli.config import ModelConfig
+from fomm_cli.config.schema import ModelConfig
 from fomm_cli.model.blocks import AntiAliasDownsample, Hourglass, in_layout_of, merged
 from fomm_cli.model.geometry import coordinate_grid, warp_candidates
 from fomm_cli.model.motion import MOTIONS

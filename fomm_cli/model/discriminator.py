@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils import spectral_norm
 
-from fomm_cli.config import ModelConfig
+from fomm_cli.config.schema import ModelConfig
 from fomm_cli.model.blocks import AntiAliasDownsample
 from fomm_cli.model.geometry import gaussians
 from fomm_cli.model.types import Keypoints

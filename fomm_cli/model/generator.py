@@ -8,7 +8,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from fomm_cli.config import ModelConfig
+from fomm_cli.config.schema import ModelConfig
 from fomm_cli.model.blocks import DownBlock, ResBlock, SameBlock, UpBlock, in_layout_of
 from fomm_cli.model.geometry import resize, resize_flow, warp_shared
 from fomm_cli.model.types import DenseMotion

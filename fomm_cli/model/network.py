@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from fomm_cli.config import ModelConfig
+from fomm_cli.config.schema import ModelConfig
 from fomm_cli.model.dense import DenseMotionNetwork
 from fomm_cli.model.generator import OcclusionAwareGenerator
 from fomm_cli.model.motion import MOTIONS

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import random
 from pathlib import Path
 from typing import Any, BinaryIO, cast
@@ -11,11 +12,15 @@ import numpy as np
 import torch
 import yaml
 
-from fomm_cli import config as configs
-from fomm_cli.config import Config
+from fomm_cli.config import reading as configs
+from fomm_cli.config.schema import Config
+from fomm_cli.device import describe
 from fomm_cli.errors import FommError
-from fomm_cli.files import atomic_path
+from fomm_cli.files.disk import atomic_path
+from fomm_cli.train import checkpoint
+from fomm_cli.train.run import Options, Run, environment
 from fomm_cli.train.state import State
+from fomm_cli.weights.file import save_weights
 
 FORMAT = 1
 
@@ -138,3 +143,48 @@ def set_random_state(saved: dict[str, Any]) -> None:
     torch.set_rng_state(saved["torch"])
     if saved["cuda"] and len(saved["cuda"]) == torch.cuda.device_count():
         torch.cuda.set_rng_state_all(saved["cuda"])
+
+
+def finish(run: Run, state: State, options: Options) -> None:
+    """Write the finished network, the running average if there is one, as one self-sufficient file."""
+    save_weights(
+        run.weights,
+        state.exported,
+        state.config,
+        discriminator=state.discriminator,
+        provenance=provenance(run, options, state.step, state.epoch, state.best)
+        | {"device": describe(state.device), "processes": state.world.size},
+        force=True,
+    )
+
+
+def export(run: Run, output: Path, best: bool = False, half: bool = False, force: bool = False) -> None:
+    """Write the weights of a run's last or best checkpoint: the running average if there is one."""
+    path = run.best if best else run.last
+    content = checkpoint.read(path)
+    state = content["state"]
+    save_weights(
+        output,
+        state["average"] or state["model"],
+        checkpoint.config_of(content, path),
+        dtype=torch.float16 if half else None,
+        discriminator=None if half else state["discriminator"],
+        provenance=provenance(run, run.read_options(), state["step"], state["epoch"], state["best"]),
+        force=force,
+    )
+
+
+def provenance(run: Run, options: Options, step: int, epoch: int, best: float | None) -> dict[str, Any]:
+    """Where weights come from, stored inside them."""
+    found = environment()
+    return {
+        "run": run.folder.name,
+        "data": Path(options.data).name,
+        "seed": options.seed,
+        "init": None if options.init is None else Path(options.init).name,
+        "steps": step,
+        "epochs": epoch,
+        "validation_l1": best,
+        "machine": platform.machine(),
+        **{key: found[key] for key in ("fomm", "git", "torch", "python")},
+    }

@@ -1,118 +1,18 @@
-"""One training on several processes, by torch's own engine: who is who, averages over all, launching."""
+"""One training on several processes, by torch's own engine: networks wrapped, norms synchronised, launching."""
 
 from __future__ import annotations
 
-import gc
 import os
 import sys
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
-from datetime import timedelta
 from inspect import signature
-from typing import Any, NamedTuple, TypeVar
+from typing import Any
 
 import torch
-import torch.distributed as dist
-from torch import Tensor, nn
+from torch import nn
 
-from fomm_cli.errors import FommError
+from fomm_cli.processes import World
 from fomm_cli.train.sync_norm import synchronised
-
-T = TypeVar("T")
-
-
-class World(NamedTuple):
-    """
-    rank     of this process, 0 to size - 1; rank 0 writes the run's files
-    size     number of processes
-    local    rank on this machine: the number of its GPU
-    """
-
-    rank: int = 0
-    size: int = 1
-    local: int = 0
-
-    @property
-    def first(self) -> bool:
-        return self.rank == 0
-
-
-def from_environment() -> World:
-    """What torchrun says in this process's environment; alone without it."""
-    size = int(os.environ.get("WORLD_SIZE", "1"))
-    if size < 2:
-        return World()
-    return World(int(os.environ["RANK"]), size, int(os.environ.get("LOCAL_RANK", "0")))
-
-
-@contextmanager
-def joined(world: World, device: torch.device) -> Iterator[None]:
-    """Talk to the other processes: NCCL between GPUs, gloo between processors."""
-    if world.size == 1:
-        yield
-        return
-    if device.type == "cuda":
-        torch.cuda.set_device(device)
-    dist.init_process_group(
-        "nccl" if device.type == "cuda" else "gloo",
-        rank=world.rank,
-        world_size=world.size,
-        timeout=timedelta(hours=2),  # the others wait while the first process validates
-    )
-    try:
-        yield
-    finally:
-        gc.collect()  # a module in a cycle would keep gloo's threads beyond Python's own end, which aborts the process
-        dist.destroy_process_group()
-
-
-def own_device(device: torch.device, world: World) -> torch.device:
-    """This process's device: its own GPU, or the processor that all share."""
-    if world.size > 1 and device.type == "cuda":
-        if world.local >= torch.cuda.device_count():
-            raise FommError(
-                f"Process {world.local} of this machine has no GPU: torch sees {torch.cuda.device_count()}.",
-                "Start as many processes as there are GPUs.",
-            )
-        return torch.device("cuda", world.local)
-    return device
-
-
-def average(values: Tensor, world: World) -> Tensor:
-    """The mean over all processes; every one gets it."""
-    if world.size == 1:
-        return values
-    values = values.clone()
-    dist.all_reduce(values)
-    return values / world.size
-
-
-def any_of(flag: bool, world: World, device: torch.device) -> bool:
-    """Whether any process says yes; every one gets the same answer."""
-    if world.size == 1:
-        return flag
-    answer = torch.tensor([float(flag)], device=device)
-    dist.all_reduce(answer, dist.ReduceOp.MAX)
-    return bool(answer.item())
-
-
-def share(value: str, world: World) -> str:
-    """The first process's text, in all of them."""
-    if world.size == 1:
-        return value
-    box = [value]
-    dist.broadcast_object_list(box, src=0)
-    return box[0]
-
-
-def gather(items: list[T], world: World) -> list[T]:
-    """The items of all processes, in order of rank; every one gets them."""
-    if world.size == 1:
-        return items
-    everyone: list[Any] = [None] * world.size
-    dist.all_gather_object(everyone, items)
-    return [item for one in everyone for item in one]
 
 
 def parallel(module: nn.Module, world: World, device: torch.device) -> nn.Module:

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from fomm_cli.data.pairs import Failure
 from fomm_cli.errors import FommError
-from fomm_cli.train.distributed import World, gather
+from fomm_cli.processes import World, gather
 from fomm_cli.train.run import Run
 
 JUMP = 3.0
@@ -196,7 +196,7 @@ def append(path: Path, entries: list[dict[str, Any]]) -> None:
             file.flush()
             os.fsync(file.fileno())
     except OSError as error:
-        from fomm_cli.files import explain_os_error
+        from fomm_cli.files.disk import explain_os_error
 
         raise explain_os_error(error, path) from error
 
@@ -213,7 +213,7 @@ def truncate(path: Path, step: int) -> None:
             continue
         if entry["step"] <= step:
             kept.append(line + "\n")
-    from fomm_cli.files import write_text
+    from fomm_cli.files.disk import write_text
 
     write_text(path, "".join(kept), force=True)
 

@@ -14,24 +14,20 @@ import torch
 from rich.console import Console
 from torch.utils.data import DataLoader
 
-from fomm_cli import perceptual
-from fomm_cli.config import Config
-from fomm_cli.data.pairs import Batch, PairDataset, collate, to_float
-from fomm_cli.data.sampler import PairSampler
+from fomm_cli.config.schema import Config
+from fomm_cli.data.pairs import Batch, PairDataset, PairSampler, collate, to_float
 from fomm_cli.data.split import Split, find_split
-from fomm_cli.device import describe, resolve
-from fomm_cli.errors import FommError
+from fomm_cli.device import describe, keep_freed_memory, resolve
+from fomm_cli.errors import FommError, counted
 from fomm_cli.model.geometry import SmoothTransform
-from fomm_cli.train import checkpoint
-from fomm_cli.train.distributed import World, any_of, own_device
+from fomm_cli.processes import World, any_of, own_device
+from fomm_cli.train import checkpoint, perceptual
+from fomm_cli.train.checkpoint import finish
 from fomm_cli.train.logs import Log, truncate
-from fomm_cli.train.memory import keep_freed_memory
 from fomm_cli.train.run import Options, Run
 from fomm_cli.train.state import Part, State
 from fomm_cli.train.step import draw_transform
 from fomm_cli.train.validate import validate
-from fomm_cli.train.weights import finish
-from fomm_cli.words import counted
 
 
 def train(
@@ -193,7 +189,7 @@ def start(
             )
     state = State(config, device, network, world)
     if options.init:
-        from fomm_cli.weights import init_from
+        from fomm_cli.weights.load import init_from
 
         initial = init_from(options.init)
         tensors, missing = initial.model, config.model.num_kp - initial.config.model.num_kp

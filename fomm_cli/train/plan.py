@@ -9,15 +9,14 @@ from typing import Any
 
 import torch
 
-from fomm_cli.config import Config
+from fomm_cli.config.schema import Config
 from fomm_cli.data.split import find_split
-from fomm_cli.device import describe, resolve
-from fomm_cli.train.distributed import World
+from fomm_cli.device import describe, keep_freed_memory, resolve
+from fomm_cli.errors import counted
+from fomm_cli.processes import World
 from fomm_cli.train.logs import memory
 from fomm_cli.train.loop import dismiss, feed, split_batch, start
-from fomm_cli.train.memory import keep_freed_memory
 from fomm_cli.train.run import Options
-from fomm_cli.words import counted
 
 MEASURED = 3
 

@@ -25,10 +25,10 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from fomm_cli import config as configs
-from fomm_cli.config import Config
+from fomm_cli.config import reading as configs
+from fomm_cli.config.schema import Config
 from fomm_cli.errors import FommError
-from fomm_cli.files import claim, write_text
+from fomm_cli.files.disk import claim, write_text
 
 
 @dataclass(frozen=True)

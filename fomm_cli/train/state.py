@@ -10,11 +10,12 @@ import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import MultiStepLR
 
-from fomm_cli.config import Config
+from fomm_cli.config.schema import Config
 from fomm_cli.model.discriminator import Discriminator
 from fomm_cli.model.geometry import SmoothTransform
 from fomm_cli.model.network import FirstOrderModel
-from fomm_cli.train.distributed import World, average, parallel, synchronise_norms
+from fomm_cli.processes import World, average
+from fomm_cli.train.distributed import parallel, synchronise_norms
 from fomm_cli.train.step import GENERATOR_TERMS, DiscriminatorPass, GeneratorPass
 
 

@@ -12,12 +12,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from fomm_cli import losses
-from fomm_cli.config import Config, LossConfig, TransformConfig
+from fomm_cli.config.schema import Config, LossConfig, TransformConfig
 from fomm_cli.model.discriminator import Discriminator, ImagePyramid
 from fomm_cli.model.geometry import SmoothTransform, inverse_2x2, product_2x2
 from fomm_cli.model.network import FirstOrderModel
 from fomm_cli.model.types import Keypoints
+from fomm_cli.train import losses
 
 GENERATOR_TERMS = (
     "perceptual",

@@ -10,11 +10,10 @@ from torch import Tensor
 
 from fomm_cli import draw
 from fomm_cli.data.clips import ClipRef
-from fomm_cli.data.fit import fit
 from fomm_cli.data.pairs import to_float
 from fomm_cli.data.split import Split
 from fomm_cli.errors import FommError
-from fomm_cli.media.image import write_image
+from fomm_cli.media.image import fit, write_image
 from fomm_cli.model.network import FirstOrderModel
 from fomm_cli.train import checkpoint
 from fomm_cli.train.logs import Log, append

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from fomm_cli import files
+from fomm_cli.files import disk
 
 DEFAULT = "toon-128"
 ASSETS = Path(__file__).resolve().parent.parent / "assets"
@@ -72,7 +72,7 @@ class Entry:
     @property
     def path(self) -> Path:
         """Where its weights file is, or will be once fetched."""
-        folder = ASSETS if self.bundled else files.cache_dir() / "weights"
+        folder = ASSETS if self.bundled else disk.cache_dir() / "weights"
         return folder / f"{self.name}.safetensors"
 
 

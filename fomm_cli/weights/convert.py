@@ -8,15 +8,14 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from fomm_cli import config as configs
-from fomm_cli import files
-from fomm_cli.config import Config
+from fomm_cli.config import reading as configs
+from fomm_cli.config.schema import Config
 from fomm_cli.errors import FommError
+from fomm_cli.files import disk
 from fomm_cli.version import __version__
 from fomm_cli.weights.architecture import read_architecture
-from fomm_cli.weights.checkpoint import Checkpoint, read_checkpoint
-from fomm_cli.weights.file import StateDict, save_weights
-from fomm_cli.weights.fit import compare, expected_shapes
+from fomm_cli.weights.file import StateDict, compare, expected_shapes, save_weights
+from fomm_cli.weights.published import Checkpoint, read_checkpoint
 
 # Published prefix -> ours, the first match wins; None is dropped on purpose.
 RULES: dict[str, str | None] = {
@@ -78,13 +77,13 @@ def convert(
     dtype        as in `save_weights`
     provenance   added to what is known: the source's name and sha256, its epoch, the assumed values
     """
-    files.check_free(target, force)  # before reading hundreds of megabytes
+    disk.check_free(target, force)  # before reading hundreds of megabytes
     converted = read_published(source, config, overrides)
     name = _name(config, target)
     converted = converted._replace(config=converted.config.model_copy(update={"name": name}))
     origin = {
         "converted_from": Path(source).name,
-        "converted_sha256": files.sha256(source),
+        "converted_sha256": disk.sha256(source),
         "converted_by": f"fomm {__version__}",
         "epoch": converted.epoch,
         "assumed": converted.assumed,

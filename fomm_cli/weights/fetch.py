@@ -7,12 +7,12 @@ import os
 from pathlib import Path
 from typing import NamedTuple
 
-from fomm_cli import files
 from fomm_cli.errors import FommError, nearest
+from fomm_cli.files import disk, download
 from fomm_cli.weights import hub
 from fomm_cli.weights.catalogue import CATALOGUE, Entry, Source
 from fomm_cli.weights.header import looks_like_checkpoint
-from fomm_cli.weights.names import resolve
+from fomm_cli.weights.load import resolve
 
 _TRUE = {"1", "ON", "YES", "TRUE"}
 
@@ -32,7 +32,7 @@ class Fetched(NamedTuple):
     failed: list[str]
 
 
-def fetch(name: str, progress: files.Progress | None = None, force: bool = False) -> Fetched:
+def fetch(name: str, progress: download.Progress | None = None, force: bool = False) -> Fetched:
     """Bring a catalogue name or an hf:// address to this machine.
 
     A catalogue name is downloaded from its sources in turn until one arrives whole, is checked (the published hash
@@ -68,7 +68,7 @@ def _from_hub(address: str, force: bool) -> Fetched:
     path = hub.download(address)
     if not looks_like_checkpoint(path):
         return Fetched(path, address, "in the Hub client's cache", [])
-    target = files.cache_dir() / "weights" / f"{_short(address)}-{path.name.split('.')[0]}.safetensors"
+    target = disk.cache_dir() / "weights" / f"{_short(address)}-{path.name.split('.')[0]}.safetensors"
     if target.is_file() and not force:
         return Fetched(target, None, "here already", [])
     from fomm_cli.weights.convert import convert
@@ -78,7 +78,7 @@ def _from_hub(address: str, force: bool) -> Fetched:
     return Fetched(target, address, f"converted; assumed {told}", [])
 
 
-def _from_source(entry: Entry, source: Source, progress: files.Progress | None) -> str:
+def _from_source(entry: Entry, source: Source, progress: download.Progress | None) -> str:
     """Download, check and convert one source; returns what to know about its origin."""
     from fomm_cli.weights.convert import convert
 
@@ -87,8 +87,8 @@ def _from_source(entry: Entry, source: Source, progress: files.Progress | None) 
     else:
         if os.environ.get("HF_HUB_OFFLINE", "").upper() in _TRUE:
             raise FommError("HF_HUB_OFFLINE forbids the download.")
-        original = files.cache_dir() / "downloads" / f"{_short(source.address)}-{entry.name}.pth.tar"
-        files.fetch(source.address, original, source.sha256, progress)
+        original = disk.cache_dir() / "downloads" / f"{_short(source.address)}-{entry.name}.pth.tar"
+        download.fetch(source.address, original, source.sha256, progress)
         ours = True
     try:
         note = _check_hash(original, source)
@@ -111,7 +111,7 @@ def _from_source(entry: Entry, source: Source, progress: files.Progress | None) 
 
 
 def _check_hash(path: Path, source: Source) -> str:
-    found = files.sha256(path)
+    found = disk.sha256(path)
     if source.sha256 is not None:
         if found != source.sha256:
             raise FommError(f"its sha256 is {found}, not {source.sha256}.")
@@ -127,7 +127,7 @@ def _check_hash(path: Path, source: Source) -> str:
 def _md5(path: Path) -> str:
     digest = hashlib.md5(usedforsecurity=False)
     with path.open("rb") as file:
-        while block := file.read(files.CHUNK):
+        while block := file.read(disk.CHUNK):
             digest.update(block)
     return digest.hexdigest()
 

@@ -18,10 +18,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fomm_cli import config as configs
-from fomm_cli import files
-from fomm_cli.config import Config
+from fomm_cli.config import reading as configs
+from fomm_cli.config.schema import Config
 from fomm_cli.errors import FommError
+from fomm_cli.files import disk
 
 FORMAT = 1
 PARTS = ("keypoint_detector", "dense_motion", "generator", "discriminator")
@@ -98,7 +98,7 @@ def check_kind(path: str | Path) -> Path:
             f"{path} is a folder, not {WHAT}.",
             "Pass the .safetensors file itself. Of folders, `fomm animate` takes those of `fomm export`.",
         )
-    files.check_payload(path, WHAT)
+    disk.check_payload(path, WHAT)
     if looks_like_checkpoint(path):
         raise FommError(
             f"{path} is a torch checkpoint (a pickle), not a .safetensors weights file.",
@@ -136,7 +136,7 @@ def _safetensors(path: Path) -> tuple[dict[str, str], dict[str, tuple[str, tuple
             f"{path} is no readable safetensors file: truncated, damaged or of another kind ({reason}).", _AGAIN
         ) from error
     except OSError as error:
-        raise files.explain_os_error(error, path, "read") from error
+        raise disk.explain_os_error(error, path, "read") from error
     return metadata, tensors
 
 

@@ -4,8 +4,7 @@ from dataclasses import dataclass
 
 import torch
 
-from fomm_cli.data.toon.noise import uniform
-from fomm_cli.data.toon.parameters import Parameters
+from fomm_cli.data.toon.parameters import Parameters, uniform
 
 _NUMBERS = 192  # numbers set aside for a person: new parameters take free ones, so that the others stay as they are
 

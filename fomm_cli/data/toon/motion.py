@@ -4,8 +4,7 @@ from dataclasses import dataclass
 
 import torch
 
-from fomm_cli.data.toon.noise import normal, uniform
-from fomm_cli.data.toon.parameters import Parameters
+from fomm_cli.data.toon.parameters import Parameters, normal, uniform
 
 # Streams of the random numbers: identity has 0; each channel of motion has its own.
 _POSE, _TURN, _BLINK, _GAZE, _SYLLABLE, _SPEECH, _MOOD = range(1, 8)

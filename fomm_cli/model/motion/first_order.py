@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from fomm_cli.config import ModelConfig
+from fomm_cli.config.schema import ModelConfig
 from fomm_cli.model.blocks import AntiAliasDownsample, Hourglass, merged
 from fomm_cli.model.geometry import (
     apply_2x2,

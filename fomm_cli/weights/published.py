@@ -16,8 +16,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from fomm_cli import files
 from fomm_cli.errors import FommError
+from fomm_cli.files import disk
 
 PARTS = ("generator", "kp_detector", "discriminator")
 _WHAT = "the checkpoint"
@@ -62,7 +62,7 @@ def _refuse_archives(path: Path) -> None:
         inside = [*path.glob("data.pkl"), *path.glob("*/data.pkl")]
         what = "the folder that unpacking a checkpoint leaves" if inside else "a folder, not a checkpoint"
         raise FommError(f"{path} is {what}.", _NO_ARCHIVE)
-    files.check_payload(path, _WHAT)
+    disk.check_payload(path, _WHAT)
     with path.open("rb") as file:
         head = file.read(6)
     kinds = {b"\x1f\x8b": "gzip", b"7z\xbc\xaf": "7z", b"Rar!": "rar", b"BZh": "bzip2", b"\xfd7zXZ": "xz"}
@@ -112,7 +112,7 @@ def _load(path: Path) -> Any:
     except MemoryError:
         raise
     except OSError as error:
-        raise files.explain_os_error(error, path, "read") from error
+        raise disk.explain_os_error(error, path, "read") from error
     except Exception as error:  # a damaged pickle fails in every way there is: EOFError, KeyError, RuntimeError, ...
         raise FommError(
             f"{path} is truncated or damaged: torch cannot read it ({type(error).__name__}).", _AGAIN

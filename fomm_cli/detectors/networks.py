@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from fomm_cli import files
+import numpy as np
+
 from fomm_cli.errors import FommError
+from fomm_cli.files import disk, download
+from fomm_cli.files.disk import check_payload, sha256
 
 _RAW = "https://raw.githubusercontent.com"
 
@@ -36,19 +40,19 @@ class Network:
     @property
     def cached(self) -> Path:
         """Where a fetched copy is, or will be."""
-        return files.cache_dir() / "detectors" / self.file
+        return disk.cache_dir() / "detectors" / self.file
 
     def find(self, path: str | Path | None = None, say: Callable[[str], None] | None = None) -> Path:
         """A given file as it is; else the cached one; else a download, of the expected digest, announced by `say`."""
         if path is not None:
-            files.check_payload(path, f"the {self.name} network")
+            disk.check_payload(path, f"the {self.name} network")
             return Path(path)
         if say is not None and not self.cached.is_file():
             say(f"Fetching the {self.name} network ({self.licence}) from {self.source}")
         error = FommError(f"The {self.name} network has no known address.")
         for url in self.urls:
             try:
-                return files.fetch(url, self.cached, sha256=self.sha256)
+                return download.fetch(url, self.cached, sha256=self.sha256)
             except FommError as failed:
                 error = failed
         raise FommError(
@@ -58,8 +62,11 @@ class Network:
 
 
 _PEPPA = "ainrichman/Peppa-Facial-Landmark-PyTorch"
+
 _ULTRA = "Linzaer/Ultra-Light-Fast-Generic-Face-Detector-1MB"
+
 _MOBILE = "foamliu/MobileFaceNet"
+
 _CORAL = "google-coral/test_data"
 
 NETWORKS: dict[str, Network] = {
@@ -116,3 +123,61 @@ NETWORKS: dict[str, Network] = {
         ),
     )
 }
+
+
+def missing(what: str, extra: str) -> FommError:
+    """What to say where an optional package is not installed."""
+    return FommError(f"{what} is not installed.", f'pip install "fomm-cli[{extra}]"')
+
+
+class OnnxNetwork:
+    """An ONNX file with one input and one output of interest, the first."""
+
+    def __init__(self, path: Path) -> None:
+        try:
+            import onnxruntime
+        except ImportError:
+            raise missing("onnxruntime, which runs face networks,", "face") from None
+        check_payload(path, "a network")
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3  # old files bring hundreds of remarks about how they were exported
+        options.intra_op_num_threads = options.inter_op_num_threads = 1
+        try:
+            self.session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # onnxruntime has a class of its own for each kind of broken file
+            raise FommError(f"{path} is no network that onnxruntime can read.", str(error).splitlines()[0]) from error
+        self.input = self.session.get_inputs()[0].name
+        self.digest = sha256(path)
+
+    def __call__(self, batch: np.ndarray) -> np.ndarray:
+        """The first output for a batch in the layout the network wants."""
+        return np.asarray(self.session.run(None, {self.input: batch})[0])
+
+
+class LiteNetwork:
+    """A TensorFlow Lite file with one square picture as input.
+
+    side  of that picture
+    """
+
+    def __init__(self, path: Path) -> None:
+        try:
+            from ai_edge_litert.interpreter import Interpreter
+        except ImportError:
+            raise missing("ai-edge-litert, which runs the body network,", "body") from None
+        check_payload(path, "a network")
+        try:
+            self.interpreter: Any = Interpreter(model_path=str(path), num_threads=1)
+            self.interpreter.allocate_tensors()
+        except (ValueError, RuntimeError) as error:
+            raise FommError(f"{path} is no network that LiteRT can read.", str(error).splitlines()[0]) from error
+        self.input = self.interpreter.get_input_details()[0]
+        self.output = self.interpreter.get_output_details()[0]
+        self.side = int(self.input["shape"][1])
+        self.digest = sha256(path)
+
+    def __call__(self, batch: np.ndarray) -> np.ndarray:
+        """The output for a uint8 batch (1, side, side, 3)."""
+        self.interpreter.set_tensor(self.input["index"], batch.astype(self.input["dtype"]))
+        self.interpreter.invoke()
+        return np.asarray(self.interpreter.get_tensor(self.output["index"]))

@@ -19,10 +19,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fomm_cli.engine import fold
-from fomm_cli.engine.heads import MeanHead
-from fomm_cli.engine.layers import Conv, Doubling, Phases, packs
-from fomm_cli.engine.sample import gather, rows
+from fomm_cli.engine import layers
+from fomm_cli.engine.layers import Conv, Doubling, MeanHead, Phases, gather, packs, rows
 from fomm_cli.engine.winograd import WinogradBottleneck, best_tile, gains
 from fomm_cli.model.blocks import AntiAliasDownsample, Hourglass, ResBlock, SameBlock
 from fomm_cli.model.geometry import (
@@ -84,7 +82,7 @@ class FusedNetwork:
         self.precision = precision
         weight = model.generator.final.weight
         self.device = weight.device
-        self.packed = packs(self.device) if packed is None else packed
+        self.packed = packs(self._like(torch.float32)) if packed is None else packed
         self.gathers = self.device.type == "cpu"  # a GPU samples well by itself
         with torch.no_grad():
             self._detector(model)
@@ -105,7 +103,7 @@ class FusedNetwork:
             self.jacobian_head = MeanHead(detector.jacobian, num_kp)
         elif detector.jacobian is not None:  # one map for all keypoints is quick to make
             heads.append(detector.jacobian)
-        weight, bias = fold.merged(*heads)
+        weight, bias = layers.merged(*heads)
         temperature = torch.ones_like(bias)
         temperature[:num_kp] = 1 / detector.temperature
         pad = self.config.detector.pad
@@ -119,7 +117,7 @@ class FusedNetwork:
         self.dense_down = _downsample(dense.down)
         self.dense_hourglass = FusedHourglass(dense.hourglass, like, min(self.size) // dense.down.stride, self.packed)
         heads = (dense.mask,) if dense.occlusion is None else (dense.mask, dense.occlusion)
-        self.dense_heads = Conv(*fold.merged(*heads), like, packed=self.packed)
+        self.dense_heads = Conv(*layers.merged(*heads), like, packed=self.packed)
 
     def _generator(self, model: FirstOrderModel, winograd: bool | None) -> None:
         generator = model.generator
@@ -139,11 +137,11 @@ class FusedNetwork:
         else:
             self.bottleneck = [FusedResBlock(block, like, self.packed) for block in generator.bottleneck]
         self.up_blocks = [_up(block, like, side << i, self.packed) for i, block in enumerate(generator.up_blocks)]
-        weight, bias = fold.plain(generator.final)
+        weight, bias = layers.plain(generator.final)
         largest = weight.shape[1] * self.size[0] * self.size[1] * like.itemsize  # bytes of the widest map of a frame
         self.group = max(1, _GROUP_BYTES // largest) if self.device.type == "cpu" else sys.maxsize
         self.final_taps = weight.shape[3]
-        weight = fold.columns(weight)
+        weight = layers.columns(weight)
         self.final = Conv(weight, weight.new_zeros(weight.shape[0]), like, packed=self.packed)
         self.final_bias = bias.to(exact)[:, None, None]
 
@@ -296,11 +294,11 @@ class FusedResBlock:
 
     def __init__(self, plain: nn.Module, like: Tensor, packed: bool) -> None:
         assert isinstance(plain, ResBlock)
-        scale, shift = fold.affine(plain.norm1)
+        scale, shift = layers.affine(plain.norm1)
         # the outer norm stands before a padded convolution and beside the sum: it stays, as a kernel of one tap
         self.before = Conv(scale[:, None, None, None], shift, like, relu=True, groups=len(scale), packed=packed)
-        self.conv1 = Conv(*fold.folded(plain.conv1, plain.norm2), like, relu=True, packed=packed)
-        self.conv2 = Conv(*fold.plain(plain.conv2), like, packed=packed)
+        self.conv1 = Conv(*layers.folded(plain.conv1, plain.norm2), like, relu=True, packed=packed)
+        self.conv2 = Conv(*layers.plain(plain.conv2), like, packed=packed)
 
     def __call__(self, x: Tensor) -> Tensor:
         return self.conv2(self.conv1(self.before(x)), add=x)
@@ -315,13 +313,13 @@ def _width(bottleneck: nn.Sequential) -> int:
 
 def _folded(block: nn.Module) -> tuple[Tensor, Tensor]:
     assert isinstance(block, SameBlock)
-    return fold.folded(block.conv, block.norm)
+    return layers.folded(block.conv, block.norm)
 
 
 def _up(block: nn.Module, like: Tensor, side: int, packed: bool) -> Doubling | Phases:
     weight, bias = _folded(block)
     if Phases.gain(side, packed):
-        return Phases(fold.doubling(weight), bias, like, packed)
+        return Phases(layers.doubling(weight), bias, like, packed)
     return Doubling(weight, bias, like, packed)
 
 

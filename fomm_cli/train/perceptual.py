@@ -15,7 +15,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fomm_cli.errors import FommError
-from fomm_cli.files import cache_dir, check_payload, fetch, sha256
+from fomm_cli.files.disk import cache_dir, check_payload, sha256
+from fomm_cli.files.download import fetch
 
 VGG19_WIDTHS: tuple[tuple[int, ...], ...] = ((64, 64), (128, 128), (256,) * 4, (512,) * 4, (512,) * 4)
 """Convolutions of VGG-19, a tuple for each stage between two poolings."""

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from fomm_cli.config import Config
+from fomm_cli.config.schema import Config
 from fomm_cli.model.network import FirstOrderModel
 
 _LOGITS = {"kp": 0.1, "jacobian": 0.1, "mask": 0.3, "occlusion": 0.2, "final": 1.5}

@@ -1,4 +1,4 @@
-"""Boxes: overlap, padding, and the one fixed square that a crop is."""
+"""Boxes: overlap, padding, the middle of a picture, and the one fixed square that a crop is."""
 
 from __future__ import annotations
 
@@ -69,3 +69,23 @@ def _place(low: float, high: float, side: int, limit: int) -> int:
         return -((side - limit) // 2)
     begin = math.floor((low + high - side) / 2 + 0.5)
     return min(max(begin, 0), limit - side)
+
+
+def center_square(height: int, width: int) -> Box:
+    """The largest square in the middle."""
+    side = min(height, width)
+    return Box((width - side) // 2, (height - side) // 2, side, side)
+
+
+def center_box(height: int, width: int, aspect: float = 1.0) -> Box:
+    """The largest box in the middle whose width is `aspect` times its height."""
+    box_width = max(1, min(width, round(height * aspect)))
+    box_height = max(1, min(height, round(width / aspect)))
+    return Box((width - box_width) // 2, (height - box_height) // 2, box_width, box_height)
+
+
+def pad_box(height: int, width: int, aspect: float = 1.0) -> Box:
+    """The smallest box around the whole picture whose width is `aspect` times its height."""
+    box_width = max(width, round(height * aspect))
+    box_height = max(height, round(width / aspect))
+    return Box(-((box_width - width) // 2), -((box_height - height) // 2), box_width, box_height)

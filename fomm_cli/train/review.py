@@ -1,10 +1,10 @@
-"""Curves of one run or several as a picture, drawn with Pillow."""
+"""What a run came to: its summary in numbers, and curves of one run or several as a picture, drawn with Pillow."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,10 +13,12 @@ from PIL import Image, ImageDraw, ImageFont
 from fomm_cli.draw import colour
 from fomm_cli.errors import FommError
 from fomm_cli.train import logs
-from fomm_cli.train.run import Run
+from fomm_cli.train.run import Run, is_claimed, read_json
 
 PANEL = (460, 280)
+
 MARGIN = (64, 34, 16, 30)  # left, top, right, bottom, in pixels
+
 INK, PALE = (40, 40, 40), (225, 225, 225)
 
 
@@ -145,3 +147,42 @@ def _ticks(low: float, high: float) -> list[float]:
     step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= rough)
     first = math.ceil(low / step)
     return [number * step for number in range(first, math.floor(high / step) + 1)]
+
+
+def summary(run: Run, full: bool = False) -> dict[str, Any]:
+    """Progress and quality of a run as plain values; `full` adds options, environment and the last step's values."""
+    config = run.read_config()
+    steps = logs.read(run.metrics)
+    validation = logs.read(run.validation)
+    last = steps[-1] if steps else {}
+    found: dict[str, Any] = {
+        "run": run.folder.name,
+        "preset": config.name,
+        "state": state(run),
+        "step": last.get("step", 0),
+        "epoch": last.get("epoch", -1) + 1,
+        "epochs": config.train.num_epochs,
+        "loss": mean([entry.get("loss") for entry in steps[-50:]]),
+        "keypoint_spread": mean([entry.get("keypoint_spread") for entry in steps[-50:]]),
+        "skipped_steps": sum(bool(entry.get("skipped")) for entry in steps),
+        "best_l1": min((entry["l1"] for entry in validation), default=None),
+        "validation": validation[-1] if validation else None,
+    }
+    if full:
+        found["last_step"] = last
+        found["options"] = read_json(run.options)
+        found["environment"] = read_json(run.environment)
+    return found
+
+
+def state(run: Run) -> str:
+    """finished, training (by a process of this machine, now) or stopped: `fomm resume` goes on with it."""
+    if is_claimed(run):
+        return "training"
+    return "finished" if run.weights.is_file() else "stopped"
+
+
+def mean(values: list[float | None]) -> float | None:
+    """The mean of what is there; None where nothing is."""
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else None
