@@ -6,13 +6,17 @@ BIN := $(VENV)/bin
 # Test workers: one a processor. Each keeps to one thread.
 WORKERS ?= auto
 
-.PHONY: demo test lint check clean
+.PHONY: demo test full lint check clean
 
 demo: $(VENV)/.installed
 	$(BIN)/fomm demo --force
 
 test: $(VENV)/.installed-dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS)
+
+# Networks of the published size against the original's numbers: minutes and gigabytes, so not among the tests.
+full: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest -m full
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check fomm_cli tests

@@ -71,11 +71,17 @@ class Encoder(nn.Module):
     """The hourglass's way down; returns the input and every block's output, full size first."""
 
     def __init__(
-        self, block_expansion: int, channels: int, num_blocks: int, max_features: int, norm: Norm = nn.BatchNorm2d
+        self,
+        block_expansion: int,
+        channels: int,
+        num_blocks: int,
+        max_features: int,
+        norm: Norm = nn.BatchNorm2d,
+        block: Callable[..., nn.Module] = DownBlock,
     ) -> None:
         super().__init__()
         self.down_blocks = nn.ModuleList(
-            DownBlock(
+            block(
                 channels if i == 0 else min(max_features, block_expansion * 2**i),
                 min(max_features, block_expansion * 2 ** (i + 1)),
                 norm=norm,
@@ -97,11 +103,17 @@ class Decoder(nn.Module):
     """
 
     def __init__(
-        self, block_expansion: int, channels: int, num_blocks: int, max_features: int, norm: Norm = nn.BatchNorm2d
+        self,
+        block_expansion: int,
+        channels: int,
+        num_blocks: int,
+        max_features: int,
+        norm: Norm = nn.BatchNorm2d,
+        block: Callable[..., nn.Module] = UpBlock,
     ) -> None:
         super().__init__()
         self.up_blocks = nn.ModuleList(
-            UpBlock(
+            block(
                 (1 if i == num_blocks - 1 else 2) * min(max_features, block_expansion * 2 ** (i + 1)),
                 min(max_features, block_expansion * 2**i),
                 norm=norm,

@@ -1,0 +1,88 @@
+"""The `model:` section of a LivePortrait; the defaults are the published network."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from fomm_cli.config.schema import _Frozen as Frozen
+
+
+class AppearanceConfig(Frozen):
+    """The source picture to a volume of features."""
+
+    block_expansion: int = Field(64, ge=1)
+    """Width at full resolution, in channels; doubled by each down block."""
+    max_features: int = Field(512, ge=1)
+    """No block is wider, in channels; the last map has `channels` x `depth` of them."""
+    num_down_blocks: int = Field(2, ge=0)
+    """Each halves the map: the volume is this much smaller than the picture."""
+    channels: int = Field(32, ge=1)
+    """Channels of the volume."""
+    depth: int = Field(16, ge=2)
+    """Slices of the volume."""
+    num_resblocks: int = Field(6, ge=0)
+    """Residual blocks over the volume."""
+
+
+class DetectorConfig(Frozen):
+    """The picture to the head's pose: a ConvNeXt V2."""
+
+    depths: tuple[int, int, int, int] = (3, 3, 9, 3)
+    """Blocks of each stage."""
+    widths: tuple[int, int, int, int] = (96, 192, 384, 768)
+    """Channels of each stage."""
+
+
+class DenseMotionConfig(Frozen):
+    """Keypoints to one flow of the volume and an occlusion map."""
+
+    block_expansion: int = Field(32, ge=1)
+    """Width of the hourglass's first block, in channels."""
+    max_features: int = Field(1024, ge=1)
+    """No block of the hourglass is wider, in channels."""
+    num_blocks: int = Field(5, ge=1)
+    """Down blocks (and up blocks) of the hourglass; each halves height and width, never the depth."""
+    compress: int = Field(4, ge=1)
+    """The hourglass sees the volume in this many channels."""
+    kp_variance: float = Field(0.01, gt=0)
+    """Variance of the keypoint Gaussians, in squared units of [-1, 1]."""
+
+
+class GeneratorConfig(Frozen):
+    """The warped volume to a picture: residual blocks normalised by the volume's own maps (SPADE)."""
+
+    features: int = Field(256, ge=1)
+    """Maps made of the warped volume; the blocks in the middle are twice as wide."""
+    hidden: int = Field(128, ge=1)
+    """Maps between the volume's and each normalisation's scale and shift."""
+    last: int = Field(64, ge=1)
+    """Width of the last block, at half the resolution of the picture."""
+    num_middle_blocks: int = Field(6, ge=0)
+    """Blocks at the resolution of the volume."""
+
+
+class StitchingConfig(Frozen):
+    """Three small networks on keypoints: a frame that joins its source, lips and eyes opened as wide as told."""
+
+    stitching: tuple[int, ...] = (128, 128, 64)
+    """Hidden widths."""
+    lip: tuple[int, ...] = (128, 128, 64)
+    """Hidden widths."""
+    eyes: tuple[int, ...] = (256, 256, 128, 128, 64)
+    """Hidden widths."""
+
+
+class LivePortraitConfig(Frozen):
+    """The architecture of a LivePortrait."""
+
+    family: Literal["live_portrait"] = "live_portrait"
+    """The kind of network: a folder of `model/`."""
+    num_kp: int = Field(21, ge=1)
+    """Keypoints, in space."""
+    appearance: AppearanceConfig = AppearanceConfig()
+    detector: DetectorConfig = DetectorConfig()
+    dense_motion: DenseMotionConfig = DenseMotionConfig()
+    generator: GeneratorConfig = GeneratorConfig()
+    stitching: StitchingConfig = StitchingConfig()
