@@ -97,7 +97,7 @@ def small_networks(state: dict[str, Tensor]) -> tuple[Stitching, Retargeting, Re
 def inputs(size: str) -> dict[str, Tensor]:
     """Pictures `source`, `driving0`, `driving1` and points `kp_source`, ... that the reference tensors belong to."""
     side, count = (64, 5) if size == "tiny" else (256, 21)
-    given = {name: _picture(name, side) for name in ("source", "driving0", "driving1")}
+    given = {name: picture(name, side) for name in ("source", "driving0", "driving1")}
     source = _rng("points.source").uniform(-0.7, 0.7, (1, count, 3)).astype(np.float32)
     points = {"kp_source": source}
     for name in ("driving0", "driving1"):
@@ -105,7 +105,7 @@ def inputs(size: str) -> dict[str, Tensor]:
     return given | {name: torch.from_numpy(value) for name, value in points.items()}
 
 
-def _picture(name: str, side: int) -> Tensor:
+def picture(name: str, side: int) -> Tensor:
     rng = _rng(f"image.{name}")
     f, p, a = rng.uniform(-6, 6, (3, 8, 2)), rng.uniform(0, 2 * np.pi, (3, 8)), rng.uniform(0, 0.15, (3, 8))
     y, x = np.mgrid[:side, :side] / side
