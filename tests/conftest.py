@@ -21,10 +21,20 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 @pytest.fixture(scope="session")
 def golden(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of reference tensors, unpacked once: `NAME.safetensors`, `NAME.pth.tar`, `configs.json`."""
-    folder = tmp_path_factory.mktemp("golden")
-    with tarfile.open(Path(__file__).parent / "golden.tar.xz") as archive:
+    return _unpacked(tmp_path_factory, "golden")
+
+
+@pytest.fixture(scope="session")
+def golden_regions(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Likewise, of the articulated regions."""
+    return _unpacked(tmp_path_factory, "golden_regions")
+
+
+def _unpacked(tmp_path_factory: pytest.TempPathFactory, name: str) -> Path:
+    folder = tmp_path_factory.mktemp(name)
+    with tarfile.open(Path(__file__).parent / f"{name}.tar.xz") as archive:
         archive.extractall(folder, filter="data")
-    return folder / "golden"
+    return folder / name
 
 
 @pytest.fixture(params=[1, 2, 4])

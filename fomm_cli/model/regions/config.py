@@ -1,0 +1,112 @@
+"""The `model:` section of a model of articulated regions. The defaults are those of the published taichi-256."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from fomm_cli.config.schema import _Frozen as Frozen
+
+
+class RegionDetectorConfig(Frozen):
+    """An hourglass over the down-sampled image, then one heat map a region."""
+
+    block_expansion: int = Field(32, ge=1)
+    """Width of the hourglass's first block, in channels."""
+    max_features: int = Field(1024, ge=1)
+    """No block of the hourglass is wider, in channels."""
+    num_blocks: int = Field(5, ge=1)
+    """Down blocks (and up blocks) of the hourglass; each halves the map."""
+    temperature: float = Field(0.1, gt=0)
+    """The spatial softmax divides its input by this: smaller is sharper."""
+    scale_factor: float = Field(0.25, gt=0, le=1)
+    """The detector sees the image at this scale: 1, 0.5, 0.25, 0.125."""
+    pad: int = Field(0, ge=0)
+    """Padding of the 7x7 heads, in pixels of the heat map. 3 in the published vox-256, 0 in all others."""
+
+
+class BackgroundConfig(Frozen):
+    """The motion of the background between two frames, seen at full size; in training and reconstruction only."""
+
+    type: Literal["zero", "shift", "affine", "perspective"] = "affine"
+    """What the background may do. `zero`: it stands still, and there is no such network."""
+    block_expansion: int = Field(32, ge=1)
+    """Half the width of the first block, in channels."""
+    max_features: int = Field(1024, ge=1)
+    """No block is wider, in channels."""
+    num_blocks: int = Field(5, ge=1)
+    """Down blocks; each halves the map."""
+
+
+class RegionMotionConfig(Frozen):
+    """Regions to one dense flow and an occlusion map."""
+
+    block_expansion: int = Field(64, ge=1)
+    """Width of the hourglass's first block, in channels."""
+    max_features: int = Field(1024, ge=1)
+    """No block of the hourglass is wider, in channels."""
+    num_blocks: int = Field(5, ge=1)
+    """Down blocks (and up blocks) of the hourglass; each halves the map."""
+    scale_factor: float = Field(0.25, gt=0, le=1)
+    """The source is seen at this scale, which is the flow's resolution too."""
+    revert_axis_swap: bool = True
+    """Undo a common flip of both axes of a region between source and driving."""
+    covariance_evidence: bool = True
+    """A region shows the network a Gaussian of its own extent, instead of a round one of `region_variance`."""
+    region_variance: float = Field(0.01, gt=0)
+    """Variance of the round Gaussians, in squared units of [-1, 1]."""
+    deformed_source: bool = True
+    """The network also sees the source as each region would move it."""
+
+
+class RegionGeneratorConfig(Frozen):
+    """Encoder, warped features, residual bottleneck, decoder."""
+
+    block_expansion: int = Field(64, ge=1)
+    """Width at full resolution, in channels."""
+    max_features: int = Field(512, ge=1)
+    """No block is wider, in channels."""
+    num_down_blocks: int = Field(2, ge=0)
+    """Each halves the feature map before the warp, and an up block doubles it after."""
+    num_bottleneck_blocks: int = Field(6, ge=0)
+    """Residual blocks after the warp."""
+    estimate_occlusion_map: bool = True
+    """A map of what the source shows: there the warped source counts, elsewhere what the network made up."""
+    skips: bool = True
+    """The warped source enters at every scale, the picture's own included, and not only before the bottleneck."""
+
+
+class AvdConfig(Frozen):
+    """The network of `--mode avd`, trained after the rest: `fomm train avd`."""
+
+    id_bottle_size: int = Field(64, ge=1)
+    """Numbers that carry the identity."""
+    pose_bottle_size: int = Field(64, ge=1)
+    """Numbers that carry the pose."""
+
+
+class RegionsConfig(Frozen):
+    """The architecture of a model of articulated regions."""
+
+    family: Literal["regions"] = "regions"
+    """The kind of motion model."""
+    num_regions: int = Field(10, ge=1)
+    """Regions."""
+    num_channels: int = Field(3, ge=1, le=4)
+    """Image channels."""
+    axes: Literal["pca", "regression", "none"] = "pca"
+    """Where a region's axes come from: its heat map's principal axes, a learned map, or none (places only)."""
+    align_corners: bool = False
+    """The warp's convention: -1 and 1 are the centres of the corner pixels (true) or the corners themselves (false)."""
+    detector: RegionDetectorConfig = RegionDetectorConfig()
+    background: BackgroundConfig = BackgroundConfig()
+    dense_motion: RegionMotionConfig = RegionMotionConfig()
+    generator: RegionGeneratorConfig = RegionGeneratorConfig()
+    avd: AvdConfig = AvdConfig()
+
+    @model_validator(mode="after")
+    def _extent_needs_axes(self) -> RegionsConfig:
+        if self.axes == "none" and self.dense_motion.covariance_evidence:
+            raise ValueError("dense_motion.covariance_evidence needs axes, which are none")
+        return self
