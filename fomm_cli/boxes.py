@@ -1,9 +1,12 @@
-"""Boxes: overlap, padding, the middle of a picture, and the one fixed square that a crop is."""
+"""Boxes: one given as x,y,w,h, overlap, padding, shapes, and the one fixed square that a crop is."""
 
 from __future__ import annotations
 
 import math
+import re
 from typing import NamedTuple
+
+from fomm_cli.errors import FommError
 
 
 class Box(NamedTuple):
@@ -14,9 +17,24 @@ class Box(NamedTuple):
     width: int
     height: int
 
+    @property
+    def edges(self) -> Edges:
+        return self.left, self.top, self.left + self.width, self.top + self.height
+
 
 Edges = tuple[float, float, float, float]
 """left, top, right, bottom, in pixels."""
+
+
+def parse_box(text: str) -> Box | None:
+    """`x,y,w,h` in pixels: the left-top corner, which may be negative, and the sides; None for any other text."""
+    match = re.fullmatch(r"\s*(-?\d+)\s*,\s*(-?\d+)\s*,\s*(\d+)\s*,\s*(\d+)\s*", text)
+    if match is None:
+        return None
+    box = Box(*(int(number) for number in match.groups()))
+    if not box.width or not box.height:
+        raise FommError(f"The box {text} is empty.", "w and h, the last two of x,y,w,h, are its width and height.")
+    return box
 
 
 def overlap(first: Edges, second: Edges) -> float:
@@ -71,12 +89,6 @@ def _place(low: float, high: float, side: int, limit: int) -> int:
     return min(max(begin, 0), limit - side)
 
 
-def center_square(height: int, width: int) -> Box:
-    """The largest square in the middle."""
-    side = min(height, width)
-    return Box((width - side) // 2, (height - side) // 2, side, side)
-
-
 def center_box(height: int, width: int, aspect: float = 1.0) -> Box:
     """The largest box in the middle whose width is `aspect` times its height."""
     box_width = max(1, min(width, round(height * aspect)))
@@ -89,3 +101,10 @@ def pad_box(height: int, width: int, aspect: float = 1.0) -> Box:
     box_width = max(width, round(height * aspect))
     box_height = max(height, round(width / aspect))
     return Box(-((box_width - width) // 2), -((box_height - height) // 2), box_width, box_height)
+
+
+def shaped(box: Box, aspect: float) -> Box:
+    """`box` with its shorter side grown around its middle until width / height is `aspect`."""
+    width = max(box.width, round(box.height * aspect))
+    height = max(box.height, round(box.width / aspect))
+    return Box(box.left - (width - box.width) // 2, box.top - (height - box.height) // 2, width, height)

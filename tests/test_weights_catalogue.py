@@ -197,7 +197,7 @@ def test_offline_fetches_nothing(monkeypatch: pytest.MonkeyPatch, capsys: pytest
 def test_bundled_weights_that_are_missing_are_reported(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("fomm_cli.weights.catalogue.ASSETS", tmp_path / "nothing")
+    monkeypatch.setattr("fomm_cli.files.disk.ASSETS", tmp_path / "nothing")
     assert main(["weights", "fetch", DEFAULT, "-o", str(tmp_path / "copy.safetensors")]) == 1
     assert f"The bundled weights {DEFAULT} are missing" in capsys.readouterr().err
     assert not (tmp_path / "copy.safetensors").exists()

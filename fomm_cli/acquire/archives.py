@@ -21,7 +21,7 @@ import numpy as np
 from fomm_cli.acquire.cutting import SUFFIX, ClipWriter, Style, count_frames
 from fomm_cli.acquire.reasons import NO_SPACE
 from fomm_cli.acquire.table import PARTITIONS, plain_id
-from fomm_cli.boxes import Box, center_square
+from fomm_cli.boxes import Box, center_box
 from fomm_cli.data.clips import IMAGES, VIDEOS, open_clip
 from fomm_cli.errors import FommError, counted
 from fomm_cli.files.disk import check_payload, explain_os_error
@@ -259,7 +259,7 @@ def _write(source: Path, target: Path, style: Style) -> int:
     clip = open_clip(source)
     try:
         height, width = clip.size
-        box = center_square(height, width) if style.fit == "square" else Box(0, 0, width, height)
+        box = center_box(height, width) if style.fit == "square" else Box(0, 0, width, height)
         writer = ClipWriter(style.kind, target, clip.rate or DEFAULT_RATE, Box(*box), style.size, force=True)
         count = 0
         try:

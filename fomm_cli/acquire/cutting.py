@@ -19,7 +19,6 @@ from fomm_cli.boxes import Box
 from fomm_cli.data.clips import open_clip
 from fomm_cli.data.packed import write_clip
 from fomm_cli.errors import FommError
-from fomm_cli.media.image import Box as Area
 from fomm_cli.media.image import crop, resize
 
 Format = Literal["packed", "mp4", "png"]
@@ -40,7 +39,7 @@ class ClipWriter:
 
     def __init__(self, kind: Format, path: Path, rate: Fraction, box: Box, size: int, force: bool) -> None:
         self.kind, self.path, self.rate, self.force = kind, path, rate, force
-        self._box, self._size = Area(*box), (size, size)
+        self._box, self._size = box, (size, size)
         self._queue: queue.Queue[np.ndarray | bool] = queue.Queue(_AHEAD)
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name=f"write {path.name}", daemon=True)

@@ -11,10 +11,9 @@ from numpy.typing import NDArray
 from fomm_cli.animate.anchor import Anchor, find_anchor
 from fomm_cli.animate.stream import batched
 from fomm_cli.animate.transfer import check_mode, transfer
-from fomm_cli.boxes import center_box
 from fomm_cli.engine.base import Engine, as_engine
 from fomm_cli.errors import FommError
-from fomm_cli.media.image import Frame, crop, resize
+from fomm_cli.media.image import Frame, fit
 from fomm_cli.model.types import Keypoints
 
 SMALLEST = 16
@@ -60,12 +59,9 @@ class Animator:
         self._encoded: Any = None
 
     def fit(self, frame: Frame) -> Frame:
-        """A picture in the engine's size: cut from the middle, resized; untouched when it fits."""
+        """A picture in the engine's size, as `media.image.fit` makes it."""
         check_frame(frame)
-        height, width = self.engine.size
-        if frame.shape[:2] == (height, width):
-            return frame
-        return resize(crop(frame, center_box(frame.shape[0], frame.shape[1], width / height)), (height, width))
+        return fit(frame, self.engine.size)
 
     def detect(self, frames: Iterable[Frame]) -> Keypoints:
         """The keypoints of driving frames: arrays (B, K, 2) and (B, K, 2, 2) or None. Only the keypoints are kept."""

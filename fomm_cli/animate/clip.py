@@ -21,7 +21,7 @@ from fomm_cli.animate.stream import batched, threaded
 from fomm_cli.boxes import Box
 from fomm_cli.engine.base import Engine
 from fomm_cli.errors import FommError, nearest
-from fomm_cli.media.image import Frame, crop, read_image, resize
+from fomm_cli.media.image import Frame, fit, read_image
 from fomm_cli.media.video import VideoInfo, VideoWriter, probe, read_frames, read_timed
 from fomm_cli.media.write import MOVIES
 from fomm_cli.model.types import Keypoints
@@ -76,7 +76,8 @@ class _Job:
         self.size = engine.size
         self.box_source = crop_box(settings.crop_source, _extent(picture), aspect, picture, settings.face_detector)
         self.box_driving = self._driving_box(aspect)
-        self.animator = Animator(engine, self._fit(picture, self.box_source), settings.mode, settings.adapt_scale)
+        fitted = self._fit(picture, settings.crop_source, self.box_source)
+        self.animator = Animator(engine, fitted, settings.mode, settings.adapt_scale)
         self.shows_driving = any(output.layout != "result" for output in outputs)
 
     def _driving_box(self, aspect: float) -> Box:
@@ -91,8 +92,8 @@ class _Job:
             seen = _counted(frames, self.progress, "crop", info.frames)
             return crop_box(text, _extent(first), aspect, seen, self.settings.face_detector)
 
-    def _fit(self, picture: Frame, box: Box) -> Frame:
-        return resize(crop(picture, box), self.size)
+    def _fit(self, picture: Frame, text: str, box: Box) -> Frame:
+        return fit(picture, self.size, None if text == "center" else box)  # the middle, to fractions of a pixel
 
     def run(self) -> Report:
         audio = self.driving if self.settings.audio == "driving" and self.info.has_audio else None
@@ -147,7 +148,7 @@ class _Job:
         """Driving frames in the network's size; decoding and resizing run in threads of their own."""
         with contextlib.closing(threaded(read_timed(self.driving, 0, stop), 4)) as decoded:
             for frame, at in decoded:
-                yield self._fit(frame, self.box_driving), at
+                yield self._fit(frame, self.settings.crop_driving, self.box_driving), at
 
     def _steps(self) -> tuple[Anchor | None, Iterator[Step]]:
         """The anchor, where a first pass was needed for it, and the frames to come."""
@@ -173,7 +174,7 @@ class _Job:
                 f"There is no frame {index} in {self.driving}{has}.",
                 "--anchor takes the number of a driving frame, from 0, or first, or auto.",
             )
-        pose = self.animator.detect([self._fit(frame, self.box_driving)])
+        pose = self.animator.detect([self._fit(frame, self.settings.crop_driving, self.box_driving)])
         return anchor_at(self.animator.pose, pose, 0, index)
 
     def _keypoints(self) -> tuple[Keypoints, list[Fraction]]:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
-from fomm_cli.boxes import Box, center_box, pad_box
+from fomm_cli.boxes import Box, center_box, pad_box, parse_box, shaped
 from fomm_cli.errors import FommError, nearest
 from fomm_cli.media.image import Frame
 
@@ -50,8 +48,7 @@ def crop_box(
     if needs_frames(text):
         from fomm_cli.detectors.boxes import fixed_box
 
-        found: Any = fixed_box(frames if frames is not None else [], text, detector)
-        return shaped(Box(*(int(v) for v in found[:4])), aspect)
+        return shaped(fixed_box(frames if frames is not None else [], text, detector), aspect)
     box = _numbers(text)
     if box.left >= width or box.top >= height or box.left + box.width <= 0 or box.top + box.height <= 0:
         raise FommError(
@@ -61,18 +58,8 @@ def crop_box(
     return shaped(box, aspect)
 
 
-def shaped(box: Box, aspect: float) -> Box:
-    """`box` with its shorter side grown around its middle until width / height is `aspect`."""
-    width = max(box.width, round(box.height * aspect))
-    height = max(box.height, round(box.width / aspect))
-    return Box(box.left - (width - box.width) // 2, box.top - (height - box.height) // 2, width, height)
-
-
 def _numbers(text: str) -> Box:
-    match = re.fullmatch(r"\s*(-?\d+)\s*,\s*(-?\d+)\s*,\s*(\d+)\s*,\s*(\d+)\s*", text)
-    if match is None:
+    box = parse_box(text)
+    if box is None:
         raise FommError(f"{text!r} is no crop.", f"{nearest(text, WORDS)} Or give x,y,w,h in pixels, as 40,0,256,256.")
-    box = Box(*(int(number) for number in match.groups()))
-    if box.width == 0 or box.height == 0:
-        raise FommError(f"The crop {text} is empty.", "w and h, the last two numbers, are its width and height.")
     return box

@@ -119,25 +119,23 @@ def animate(
 
 def _bundled(device: str, precision: str) -> dict[str, dict[str, float]]:
     """The gate on the trained bundled weights, the bundled portrait and frames of the bundled clip."""
-    from importlib import resources
     from itertools import islice
 
     import numpy as np
 
     from fomm_cli.bench.animate import agreement
-    from fomm_cli.boxes import center_square
     from fomm_cli.engine.choose import best_precision
     from fomm_cli.engine.plain import to_tensor
-    from fomm_cli.media.image import crop, read_image, resize
+    from fomm_cli.files.disk import ASSETS
+    from fomm_cli.media.image import fit, read_image
     from fomm_cli.media.video import read_frames
     from fomm_cli.weights.catalogue import DEFAULT
     from fomm_cli.weights.load import load_model
 
     model = load_model(DEFAULT, device)
     place = next(model.parameters()).device
-    assets = Path(str(resources.files("fomm_cli") / "assets"))
-    pictures = [read_image(assets / "portrait.png"), *islice(read_frames(assets / "driving.mp4"), 0, 40, 10)]
-    fitted = np.stack([resize(crop(each, center_square(*each.shape[:2])), model.size) for each in pictures])
+    pictures = [read_image(ASSETS / "portrait.png"), *islice(read_frames(ASSETS / "driving.mp4"), 0, 40, 10)]
+    fitted = np.stack([fit(picture, model.size) for picture in pictures])
     tensor = to_tensor(fitted, place)
     gates = agreement(model, best_precision(place) if precision == "auto" else precision, tensor[:1], tensor[1:])
     return {

@@ -107,13 +107,14 @@ def _videos(named: list[Path]) -> list[Path]:
 
 
 def _finder(find: str, detector: Path | None, rules: Rules) -> Callable[[], Finder]:
-    from fomm_cli.detectors.boxes import parse_box
+    from fomm_cli.boxes import parse_box
     from fomm_cli.detectors.faces import FaceDetector
     from fomm_cli.detectors.tracking import BoxFinder, GivenBox, MotionFinder
 
     given = parse_box(find)
     if given is not None:
-        return lambda: GivenBox(given, rules.max_frames)
+        edges = given.edges
+        return lambda: GivenBox(edges, rules.max_frames)
     if find == "motion":
         return lambda: MotionFinder(rules.max_frames)
     if find == "face":

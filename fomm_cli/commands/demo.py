@@ -10,8 +10,6 @@ import typer
 from fomm_cli.commands.animate import DEVICE, ENGINE, FORCE, PRECISION, WEIGHTS, EngineName, Precision
 from fomm_cli.errors import FommError
 
-ASSETS = Path(__file__).resolve().parent.parent / "assets"
-
 
 def demo(
     folder: Path = typer.Option(Path("demo"), "-o", "--output", metavar="DIR", help="Where the two clips go."),
@@ -31,6 +29,7 @@ def demo(
     from fomm_cli.animate.clip import Output, Settings, animate_clip
     from fomm_cli.commands.animate import document, open_engine, tell
     from fomm_cli.commands.progress import frame_progress
+    from fomm_cli.files.disk import ASSETS
 
     outputs = [Output(folder / "result.mp4"), Output(folder / "side-by-side.mp4", "side-by-side")]
     for output in outputs:

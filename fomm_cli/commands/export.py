@@ -39,15 +39,14 @@ def export(
 
     `fomm animate --weights DIR` runs an ONNX export without PyTorch. docs/export.md has the graphs' inputs and outputs.
     """
-    from importlib import resources
     from itertools import islice
 
     import numpy as np
     from rich.console import Console
 
-    from fomm_cli.boxes import center_box
     from fomm_cli.export.folder import export as write
-    from fomm_cli.media.image import crop, resize
+    from fomm_cli.files import disk
+    from fomm_cli.media.image import fit
     from fomm_cli.media.video import read_frames
     from fomm_cli.weights.load import load_model, read_config
 
@@ -55,11 +54,8 @@ def export(
     config = read_config(weights)
     model = load_model(weights, "cpu")
     height, width = model.size
-    clip = frames or Path(str(resources.files("fomm_cli") / "assets" / "driving.mp4"))
-    real = [
-        resize(crop(frame, center_box(frame.shape[0], frame.shape[1], width / height)), (height, width))
-        for frame in islice(read_frames(clip), 0, 24, 6)
-    ]
+    clip = frames or disk.ASSETS / "driving.mp4"
+    real = [fit(frame, model.size) for frame in islice(read_frames(clip), 0, 24, 6)]
     console.print(f"Exporting {config.name} ({width} x {height}) to {kind} {precision} ...", markup=False)
     agreement = write(model, config, output, kind, precision, [np.stack(real)], force)
     worst = max(agreement.errors, key=lambda name: agreement.errors[name])

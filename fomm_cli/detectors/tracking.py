@@ -159,6 +159,11 @@ class BoxFinder:
         return self._end(lambda track: True, "end of video")
 
 
+NOISE = 0.03  # change of brightness, of 1, below which a pixel counts as still
+
+STILL = 1e-4  # mean change of a pixel and picture below which a shot counts as still
+
+
 class MotionFinder:
     """Follows whatever moves: one track a shot, around the part of the picture that changes.
 
@@ -221,11 +226,6 @@ class MotionFinder:
         return self._close("end of video")
 
 
-NOISE = 0.03  # change of brightness, of 1, below which a pixel counts as still
-
-STILL = 1e-4  # mean change of a pixel and picture below which a shot counts as still
-
-
 class GivenBox:
     """One box for the whole picture sequence, split at cuts."""
 
@@ -250,7 +250,6 @@ class GivenBox:
 
 def find_tracks(frames: Iterable[tuple[int, np.ndarray]], finder: Finder) -> Iterator[Track]:
     """All tracks of numbered pictures, as they end; shots are told apart here."""
-
     shots = ShotFinder()
     for number, frame in frames:
         yield from finder.look(number, frame, shots.cut(frame))

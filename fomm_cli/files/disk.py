@@ -18,6 +18,9 @@ CHUNK = 1 << 20
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
+ASSETS = Path(__file__).resolve().parents[1] / "assets"
+"""What comes with the package: the bundled weights, the demo's portrait and clip."""
+
 _HTML = (b"<!doctype html", b"<html", b"<head", b"<?xml")
 
 _LFS = b"version https://git-lfs.github.com/spec/"

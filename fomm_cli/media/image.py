@@ -150,18 +150,22 @@ def rgb(image: Image.Image, where: str | Path) -> np.ndarray:
 BROKEN_IMAGE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
 
 
-def fit(frame: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """The largest centred window of the wanted shape, resized with anti-aliasing.
+def fit(frame: Frame, size: tuple[int, int], box: Box | None = None) -> Frame:
+    """A picture in a network's size: the one way in, for what it is trained on and for what it animates.
 
     frame    uint8 (H, W, 3)
     size     (H, W) wanted
-    returns  uint8 (*size, 3); the frame itself where it fits already
+    box      the part to take; None = the largest centred window of the wanted shape, to fractions of a pixel
+    returns  uint8 (*size, 3), bicubic, anti-aliased where it shrinks; the frame itself where it fits already
     """
+    if box is not None:
+        frame = crop(frame, box)
     height, width = frame.shape[:2]
     if (height, width) == size:
         return frame
     scale = min(height / size[0], width / size[1])
     tall, wide = size[0] * scale, size[1] * scale
     left, top = (width - wide) / 2, (height - tall) / 2
-    box = (left, top, left + wide, top + tall)
-    return np.asarray(Image.fromarray(frame).resize(size[::-1], Image.Resampling.BICUBIC, box=box))
+    window = (left, top, left + wide, top + tall)
+    picture = Image.fromarray(np.ascontiguousarray(frame))
+    return np.array(picture.resize(size[::-1], Image.Resampling.BICUBIC, box=window))

@@ -12,7 +12,6 @@ from pathlib import Path
 from fomm_cli.files import disk
 
 DEFAULT = "toon-128"
-ASSETS = Path(__file__).resolve().parent.parent / "assets"
 
 _UPSTREAM = "https://github.com/AliaksandrSiarohin/first-order-model"
 # The two folders that the README of the original repository links.
@@ -72,7 +71,7 @@ class Entry:
     @property
     def path(self) -> Path:
         """Where its weights file is, or will be once fetched."""
-        folder = ASSETS if self.bundled else disk.cache_dir() / "weights"
+        folder = disk.ASSETS if self.bundled else disk.cache_dir() / "weights"
         return folder / f"{self.name}.safetensors"
 
 
