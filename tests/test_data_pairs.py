@@ -14,9 +14,10 @@ from torch.utils.data import DataLoader
 from fomm_cli.config.schema import AugmentationConfig, DataConfig
 from fomm_cli.data.clips import ClipRef, find_clip
 from fomm_cli.data.packed import Packing, write_clip
-from fomm_cli.data.pairs import Pair, PairDataset, PairSampler, collate, to_float
+from fomm_cli.data.pairs import Pair, PairDataset, PairSampler, collate
 from fomm_cli.data.split import find_split
 from fomm_cli.errors import FommError
+from fomm_cli.model.pixels import scaled
 from tests.clips import write_clip as write_video
 from tests.data_material import folder, number, pictures, strip, strips
 
@@ -120,7 +121,7 @@ def test_workers_change_nothing(every_layout: list[ClipRef], workers: int) -> No
 
 
 def test_bytes_become_what_the_network_takes() -> None:
-    values = to_float(torch.tensor([0, 51, 255], dtype=torch.uint8))
+    values = scaled(torch.tensor([0, 51, 255], dtype=torch.uint8))
     assert values.dtype == torch.float32
     assert values.tolist() == pytest.approx([0, 0.2, 1])
 

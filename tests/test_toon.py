@@ -23,7 +23,6 @@ from fomm_cli.data.synth import (
     render_clips,
     render_pair,
     synthesize,
-    to_uint8,
 )
 from fomm_cli.data.toon.canvas import Canvas
 from fomm_cli.data.toon.demo import demo_assets, voice
@@ -31,8 +30,13 @@ from fomm_cli.data.toon.parameters import Parameters, normal, uniform
 from fomm_cli.errors import FommError
 from fomm_cli.media.image import read_image
 from fomm_cli.media.video import probe, read_frames
+from fomm_cli.model.pixels import to_frames
 
 PINNED = [[0.1745792, 0.99897093, 0.2263301], [0.10191494, 0.92721659, 0.57808763]]
+
+
+def as_bytes(pictures: torch.Tensor) -> torch.Tensor:
+    return torch.from_numpy(to_frames(pictures))
 
 
 def equal(a: Parameters, b: Parameters) -> bool:
@@ -301,7 +305,7 @@ def test_clips_in_memory() -> None:
     assert clips.dtype == torch.uint8
     settings = SynthSettings(3, 32, 4)
     assert torch.equal(clips[1], render_clip(settings, 6))
-    expected = to_uint8(toon.draw(settings.person(6), settings.motion(6), 32))
+    expected = as_bytes(toon.draw(settings.person(6), settings.motion(6), 32))
     assert torch.equal(clips[1], expected)
     assert not torch.equal(clips[1], render_clip(settings, 6, held_out=True))
 
@@ -315,11 +319,11 @@ def test_pairs_hold_the_truth() -> None:
     assert (pair.relative[0].int() - pair.source.int()).abs().max() <= 1
     assert (pair.absolute[0].int() - pair.source.int()).abs().float().mean() > 1
     person, driver = settings.person(4, held_out=True), settings.motion(5, held_out=True)
-    assert torch.equal(pair.absolute, to_uint8(toon.draw(person, driver, 32)))
+    assert torch.equal(pair.absolute, as_bytes(toon.draw(person, driver, 32)))
     # A driven by A's own motion is A's clip, in either way of driving.
     own = settings.motion(4, held_out=True)
     clip = render_clip(settings, 4, held_out=True)
-    again = to_uint8(toon.draw(person, toon.relative(own[0], own), 32))
+    again = as_bytes(toon.draw(person, toon.relative(own[0], own), 32))
     assert (again.int() - clip.int()).abs().max() <= 1
 
 

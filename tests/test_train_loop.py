@@ -174,14 +174,14 @@ def test_tensorboard_events(place: Path) -> None:
 def test_a_loss_that_is_not_finite_is_skipped_written_down_and_at_last_fatal(
     place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    whole = loop.to_float
+    whole = loop.scaled
 
     def poisoned(images: torch.Tensor) -> torch.Tensor:
         result = whole(images)
         result[0] = float("nan")
         return result
 
-    monkeypatch.setattr(loop, "to_float", poisoned)
+    monkeypatch.setattr(loop, "scaled", poisoned)
     assert main(command(place, "--set", "train.max_nonfinite=4")) == 1
     errors = capsys.readouterr().err
     assert "in a row" in errors

@@ -16,8 +16,8 @@ from fomm_cli.engine.base import Engine
 from fomm_cli.engine.choose import best_precision, make_engine
 from fomm_cli.engine.fused import DTYPES
 from fomm_cli.engine.fused_network import FusedNetwork
-from fomm_cli.engine.plain import to_tensor
 from fomm_cli.model.network import FirstOrderModel
+from fomm_cli.model.pixels import to_tensor
 
 PLAIN = "plain loop"
 Say = Callable[[str], None]

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from fomm_cli.device import describe
 from fomm_cli.errors import FommError
+from fomm_cli.model.pixels import psnr
 from fomm_cli.version import __version__
 
 
@@ -143,8 +144,7 @@ def gate(
     levels = np.abs(np.rint(255 * np.clip(truth, 0, 1)) - np.rint(255 * np.clip(made, 0, 1))).max()
     square = float(np.mean((truth.astype(np.float64) - made) ** 2))
     pixels = np.abs(np.asarray(kp_truth) - np.asarray(kp_made)).max() * (max(size) - 1) / 2
-    psnr = 150.0 if square < 1e-15 else -10 * float(np.log10(square))
-    return Gate(int(levels), psnr, float(pixels), float(truth.std()))
+    return Gate(int(levels), min(150.0, psnr(square)), float(pixels), float(truth.std()))
 
 
 def _wait(device: torch.device) -> None:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from fomm_cli.config.schema import Config
 from fomm_cli.model.network import FirstOrderModel
+from fomm_cli.model.pixels import to_frames, to_tensor
 
 _LOGITS = {"kp": 0.1, "jacobian": 0.1, "mask": 0.3, "occlusion": 0.2, "final": 1.5}
 
@@ -35,7 +36,7 @@ def lively(config: Config, seed: int = 0) -> FirstOrderModel:
             nn.init.uniform_(module.weight, 0.6, 1.4, generator=rng)
             nn.init.normal_(module.bias, 0, 0.2, generator=rng)
             module.momentum = None  # the statistics of one pass, not a running mean
-    pictures = torch.from_numpy(clip(config.data.frame_shape, 3, seed)).permute(0, 3, 1, 2).float() / 255
+    pictures = to_tensor(clip(config.data.frame_shape, 3, seed))
     pictures = pictures[:, : config.model.num_channels]
     with torch.no_grad():
         _settle(model, pictures)
@@ -56,7 +57,7 @@ def clip(size: tuple[int, int], frames: int, seed: int = 0) -> NDArray[np.uint8]
     coarse = torch.rand(1, 3, max(2, tall // 16), max(2, wide // 16), generator=rng)
     fine = torch.rand(1, 3, max(2, tall // 4), max(2, wide // 4), generator=rng)
     scene = 0.75 * F.interpolate(coarse, (tall, wide), mode="bicubic") + 0.25 * F.interpolate(fine, (tall, wide))
-    picture = (scene[0].clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()
+    picture = to_frames(scene)[0]
     out = []
     for i in range(frames):
         top = margin + round(margin * 0.8 * np.sin(0.37 * i))

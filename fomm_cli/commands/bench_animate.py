@@ -125,10 +125,10 @@ def _bundled(device: str, precision: str) -> dict[str, dict[str, float]]:
 
     from fomm_cli.bench.animate import agreement
     from fomm_cli.engine.choose import best_precision
-    from fomm_cli.engine.plain import to_tensor
     from fomm_cli.files.disk import ASSETS
     from fomm_cli.media.image import fit, read_image
     from fomm_cli.media.video import read_frames
+    from fomm_cli.model.pixels import to_tensor
     from fomm_cli.weights.catalogue import DEFAULT
     from fomm_cli.weights.load import load_model
 

@@ -42,8 +42,8 @@ def reconstruct(
     from fomm_cli.evaluate.clip import reconstruct as run
     from fomm_cli.evaluate.measures import DEFAULT, Measures
     from fomm_cli.evaluate.methods import methods
-    from fomm_cli.evaluate.metrics import psnr
     from fomm_cli.files.disk import check_free
+    from fomm_cli.model.pixels import psnr
     from fomm_cli.weights.catalogue import DEFAULT as BUNDLED
 
     path = output if output is not None else Path(f"{video.stem or video.resolve().stem}-reconstructed.mp4")
@@ -71,7 +71,7 @@ def reconstruct(
     error = done.tally.mean("squared")
     found = {
         "l1": done.tally.mean("l1"),
-        "psnr": None if error is None else psnr(error),
+        "psnr": psnr(error) if error else None,
         "ssim": done.tally.mean("ssim"),
     }
     if as_json:

@@ -110,7 +110,7 @@ class Pair(NamedTuple):
 
 class Batch(NamedTuple):
     """
-    source, driving   uint8 (B, 3, H, W), RGB; `to_float` makes them what the network takes
+    source, driving   uint8 (B, 3, H, W), RGB; `model.pixels.scaled` makes them what the network takes
     names             of each pair
     failures          of all pairs
     """
@@ -129,11 +129,6 @@ def collate(pairs: Sequence[Pair]) -> Batch:
         [pair.name for pair in pairs],
         [failure for pair in pairs for failure in pair.failures],
     )
-
-
-def to_float(images: Tensor) -> Tensor:
-    """uint8 (B, 3, H, W) to float32 in [0, 1], on the device the images are on."""
-    return images.to(torch.float32).div_(255.0)
 
 
 class PairDataset(Dataset[Pair]):

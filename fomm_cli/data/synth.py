@@ -22,6 +22,7 @@ from PIL import Image
 from fomm_cli.data import toon
 from fomm_cli.errors import FommError
 from fomm_cli.files.disk import atomic_path, explain_os_error, write_text
+from fomm_cli.model.pixels import to_frames
 
 NOTE = "toon.json"
 PARTS = ("eye_left", "eye_right", "mouth")
@@ -83,17 +84,12 @@ class SynthSettings:
         return f"{'held' if held_out else 'toon'}{clip // self.clips:05d}#{clip % self.clips}"
 
 
-def to_uint8(pictures: torch.Tensor) -> torch.Tensor:
-    """(B, 3, H, W) float in [0, 1] -> (B, H, W, 3) uint8, rounded."""
-    return (pictures * 255 + 0.5).to(torch.uint8).permute(0, 2, 3, 1).contiguous()
-
-
 def render_clip(
     settings: SynthSettings, clip: int, held_out: bool = False, device: torch.device | str | None = None
 ) -> torch.Tensor:
     """One clip as uint8 (frames, size, size, 3), on the CPU."""
     pictures = toon.draw(settings.person(clip, held_out), settings.motion(clip, held_out), settings.size, device)
-    return to_uint8(pictures).cpu()
+    return torch.from_numpy(to_frames(pictures))
 
 
 def render_clips(
@@ -153,7 +149,7 @@ def render_pair(settings: SynthSettings, pair: int, device: torch.device | str |
     motion = one.motion(second, held_out=True)
 
     def film(person: toon.Identity, poses: toon.Motion) -> torch.Tensor:
-        return to_uint8(toon.draw(person, poses, one.size, device)).cpu()
+        return torch.from_numpy(to_frames(toon.draw(person, poses, one.size, device)))
 
     return ToonPair(
         source=film(source, start[None])[0],

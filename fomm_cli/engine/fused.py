@@ -12,9 +12,10 @@ from torch import Tensor
 from fomm_cli.device import describe
 from fomm_cli.engine.base import Frames
 from fomm_cli.engine.fused_network import FusedNetwork, FusedSource
-from fomm_cli.engine.plain import batch_size, running, to_arrays, to_frames, to_tensor, to_tensors
+from fomm_cli.engine.plain import batch_size, running, to_arrays, to_tensors
 from fomm_cli.errors import FommError
 from fomm_cli.model.network import FirstOrderModel
+from fomm_cli.model.pixels import to_frames, to_tensor
 from fomm_cli.model.types import Keypoints
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}

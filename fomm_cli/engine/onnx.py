@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from fomm_cli.engine.base import Frames
 from fomm_cli.errors import FommError
+from fomm_cli.model.pixels import from_planes, to_planes
 from fomm_cli.model.types import Keypoints
 
 FORMAT = 1
@@ -49,10 +50,10 @@ class OnnxEngine:
         self._render_inputs = [each["name"] for each in self.card["graphs"]["render"]["inputs"]]
 
     def detect(self, frames: Frames) -> Keypoints:
-        return Keypoints(*self._run("detect", {"image": planes(frames)}), *self._no_jacobian())
+        return Keypoints(*self._run("detect", {"image": to_planes(frames)}), *self._no_jacobian())
 
     def encode(self, frame: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
-        source = planes(frame[None])
+        source = to_planes(frame[None])
         small, features = self._run("encode", {"source": source})
         return {"source": source, "small": small, "features": features}
 
@@ -63,8 +64,7 @@ class OnnxEngine:
             if pose[1] is not None:
                 feed[f"jacobian_{which}"] = np.ascontiguousarray(pose[1], dtype=np.float32)
         (prediction,) = self._run("render", {name: feed[name] for name in self._render_inputs})
-        levels = np.rint(prediction.transpose(0, 2, 3, 1) * 255)
-        return np.clip(levels, 0, 255).astype(np.uint8)
+        return from_planes(prediction)
 
     def _no_jacobian(self) -> list[None]:
         return [] if len(self.card["graphs"]["detect"]["outputs"]) == 2 else [None]
@@ -99,11 +99,6 @@ def read_card(folder: Path) -> dict[str, Any]:
         if sha256(file) != digest:
             raise FommError(f"{file} is not the file that was exported: its hash differs.", "Export again.")
     return card
-
-
-def planes(frames: Frames) -> NDArray[np.float32]:
-    """uint8 (B, H, W, 3) to float32 (B, 3, H, W) in [0, 1]."""
-    return np.ascontiguousarray(frames.transpose(0, 3, 1, 2), dtype=np.float32) / np.float32(255)
 
 
 def _onnxruntime() -> Any:

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from fomm_cli.device import describe
 from fomm_cli.engine.base import Frames
 from fomm_cli.model.network import FirstOrderModel
+from fomm_cli.model.pixels import to_frames, to_tensor
 from fomm_cli.model.types import Encoded, Keypoints
 
 
@@ -67,29 +66,6 @@ def batch_size(device: torch.device, size: tuple[int, int]) -> int:
     free, _ = torch.cuda.mem_get_info(device)
     frame = 150 * 2**20 * max(1.0, size[0] * size[1] / 256**2)
     return max(1, min(32, int(free / 2 / frame)))
-
-
-def to_tensor(frames: Any, device: torch.device) -> Tensor:
-    """uint8 (B, H, W, 3) to float32 (B, 3, H, W) in [0, 1] on `device`."""
-    pixels = torch.from_numpy(np.ascontiguousarray(frames))
-    if device.type == "cuda":
-        pixels = pixels.pin_memory()
-    return pixels.to(device, non_blocking=True).permute(0, 3, 1, 2).float().div_(255).contiguous()
-
-
-def to_frames(prediction: Tensor) -> Frames:
-    """float (B, 3, H, W) in [0, 1] to uint8 (B, H, W, 3), rounded to the nearest level."""
-    return (
-        prediction.float()
-        .mul(255)
-        .round_()
-        .clamp_(0, 255)
-        .to(torch.uint8)
-        .permute(0, 2, 3, 1)
-        .contiguous()
-        .cpu()
-        .numpy()
-    )
 
 
 def to_arrays(keypoints: Keypoints) -> Keypoints:

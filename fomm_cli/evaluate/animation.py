@@ -15,10 +15,11 @@ from fomm_cli.evaluate.measures import Measures
 from fomm_cli.evaluate.methods import Method, Mode
 from fomm_cli.evaluate.observers import PUBLISHED_SIDE, Observers, Sight, compare_embeddings, compare_points
 from fomm_cli.evaluate.pairs import Pair
-from fomm_cli.evaluate.reading import batches, opened, to_float, to_pixels
+from fomm_cli.evaluate.reading import batches, opened
 from fomm_cli.evaluate.records import Record, Tally
 from fomm_cli.evaluate.toon import People, Question
 from fomm_cli.media.image import fit
+from fomm_cli.model.pixels import to_frames, to_tensor
 
 Column = tuple[str, Method, Mode]
 """One column of the table: its name, who animates and how."""
@@ -86,8 +87,8 @@ def of_pair(
         record = Record(pair.name, digest)
         record.resized = any((clip.size[0], clip.size[1]) != wanted for clip in (driving_clip, source_clip))
         first = _one(source_clip, 0, wanted)
-        initial = to_float(_one(driving_clip, pair.frame, wanted), device)
-        source = to_float(first, device)
+        initial = to_tensor(_one(driving_clip, pair.frame, wanted), device)
+        source = to_tensor(first, device)
         seen = observers.look(first)[0] if observers else Sight(None, None)
         performances = [method.start(source, initial, mode, adapt_scale) for _, method, mode in table]
         record.tallies = {name: Tally() for name, _, _ in table}
@@ -101,7 +102,7 @@ def of_pair(
             driven += [sight.points for sight in truth]
             for (name, _, _), perform in zip(table, performances, strict=True):
                 tally = record.tallies[name]
-                result = to_pixels(perform(driving).prediction)
+                result = to_frames(perform(driving).prediction)
                 if shelf is not None:
                     shelf.add(name, result)
                 for true, made in zip(truth, observers.look(result), strict=True):

@@ -15,11 +15,11 @@ from fomm_cli.data.clips import IMAGES, find_clip
 from fomm_cli.errors import FommError
 from fomm_cli.evaluate.measures import Measures
 from fomm_cli.evaluate.methods import Method
-from fomm_cli.evaluate.reading import to_float, to_pixels
 from fomm_cli.evaluate.records import Tally
 from fomm_cli.evaluate.sheets import error_map
 from fomm_cli.media.image import fit
 from fomm_cli.media.video import VideoWriter, probe, read_timed
+from fomm_cli.model.pixels import to_frames, to_tensor
 
 LAYOUTS = ("result", "side-by-side")
 STILL_RATE = Fraction(10)
@@ -57,12 +57,12 @@ def reconstruct(
     with VideoWriter(output, rate, crf=crf, audio_from=sound, force=force, time_base=tick) as writer:
         while chunk := list(islice(frames, batch)):
             pixels = np.stack([fit(frame, size) for frame, _ in chunk])
-            driving = to_float(pixels, place)
+            driving = to_tensor(pixels, place)
             if perform is None:
                 perform = method.start(driving[:1].clone(), driving[:1].clone(), "reconstruction")
             prediction = perform(driving).prediction
             measures.add(tally, prediction, driving)
-            for (_, time), true, made in zip(chunk, pixels, to_pixels(prediction), strict=True):
+            for (_, time), true, made in zip(chunk, pixels, to_frames(prediction), strict=True):
                 writer.write(_laid_out(true, made, layout), time)
             count += len(chunk)
             if progress is not None:

@@ -3,8 +3,6 @@ show."""
 
 from __future__ import annotations
 
-import math
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -27,15 +25,6 @@ def absolute_error(prediction: Tensor, truth: Tensor) -> Tensor:
 def squared_error(prediction: Tensor, truth: Tensor) -> Tensor:
     """Mean squared difference of each frame, (B,), double."""
     return exact((prediction - truth).square()).mean(dim=(1, 2, 3))
-
-
-def psnr(mean_squared_error: float) -> float | None:
-    """Peak signal-to-noise ratio in dB of a mean squared error over pictures in [0, 1]; None where nothing differs.
-
-    The mean belongs over all frames of a clip: a single identical frame, as the first one of a copied clip is, would
-    make a mean of ratios infinite.
-    """
-    return None if mean_squared_error == 0 else -10 * math.log10(mean_squared_error)
 
 
 SSIM_WINDOW, SSIM_SIGMA = 11, 1.5

@@ -11,6 +11,7 @@ from torch import Tensor
 from fomm_cli.data.clips import Clip, ClipRef
 from fomm_cli.errors import FommError
 from fomm_cli.media.image import fit
+from fomm_cli.model.pixels import to_tensor
 
 BLOCK_BYTES = 256 * 2**20
 """Of decoded frames read in one go: some layouts decode a whole clip to reach one frame, so few large reads."""
@@ -35,20 +36,7 @@ def batches(
     for block in blocks(clip, size, start):
         for begin in range(0, len(block), batch):
             frames = np.ascontiguousarray(block[begin : begin + batch])
-            yield frames, to_float(frames, device)
-
-
-def to_float(frames: np.ndarray, device: torch.device) -> Tensor:
-    """uint8 (n, H, W, 3) to float32 (n, 3, H, W) in [0, 1]."""
-    if not frames.flags.writeable:  # torch warns of memory it could not write to
-        frames = frames.copy()
-    return torch.from_numpy(frames).to(device).permute(0, 3, 1, 2).float().div_(255).contiguous()
-
-
-def to_pixels(prediction: Tensor) -> np.ndarray:
-    """Float (n, 3, H, W) in [0, 1] to uint8 (n, H, W, 3), rounded: what a lossless file of the result would hold."""
-    rounded = prediction.clamp(0, 1).mul(255).round_().to(torch.uint8)
-    return np.ascontiguousarray(rounded.permute(0, 2, 3, 1).cpu().numpy())
+            yield frames, to_tensor(frames, device)
 
 
 def opened(ref: ClipRef) -> Clip:

@@ -12,8 +12,9 @@ from fomm_cli.evaluate.frechet import TRUTH, Shelf
 from fomm_cli.evaluate.measures import Measures
 from fomm_cli.evaluate.methods import Method
 from fomm_cli.evaluate.observers import Observers
-from fomm_cli.evaluate.reading import batches, opened, to_pixels
+from fomm_cli.evaluate.reading import batches, opened
 from fomm_cli.evaluate.records import Record, Tally
+from fomm_cli.model.pixels import to_frames
 
 
 def measure(
@@ -49,7 +50,7 @@ def measure(
                 prediction = perform(driving).prediction
                 measures.add(tally, prediction, driving)
                 if observers or shelf is not None:
-                    made = to_pixels(prediction)
+                    made = to_frames(prediction)
                     observers.compare(tally, seen, observers.look(made), (pixels.shape[1], pixels.shape[2]))
                     if shelf is not None:
                         shelf.add(method.name, made)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import platform
 from collections.abc import Sequence
 from typing import Any
 
-from fomm_cli.evaluate.metrics import psnr
 from fomm_cli.evaluate.paper import CITATION, PAPER
 from fomm_cli.evaluate.records import Record, digest_of
 from fomm_cli.evaluate.statistics import Estimate, mean, ratio
+from fomm_cli.model.pixels import psnr
 from fomm_cli.version import __version__
 
 UNITS = {
@@ -49,7 +50,7 @@ def _one(records: Sequence[Record], method: str, metric: str, seed: int) -> dict
     tallies = [record.tallies[method] for record in records]
     if metric == "psnr":
         values = [psnr(error) for tally in tallies if (error := tally.mean("squared")) is not None]
-        finite = [value for value in values if value is not None]
+        finite = [value for value in values if math.isfinite(value)]
         entry = _estimate(mean(finite, seed))
         return {**entry, "over": "videos", "count": len(finite), "identical_videos": len(values) - len(finite)}
     measured = [tally for tally in tallies if tally.counts.get(metric)]

@@ -13,9 +13,9 @@ from fomm_cli.evaluate.animation import Column, Person, question
 from fomm_cli.evaluate.methods import Method
 from fomm_cli.evaluate.page import Figure
 from fomm_cli.evaluate.pairs import Pair
-from fomm_cli.evaluate.reading import to_float, to_pixels
 from fomm_cli.evaluate.toon import People
 from fomm_cli.media.image import fit
+from fomm_cli.model.pixels import to_frames, to_tensor
 
 COLUMNS = 6
 SMALLEST = 128
@@ -55,12 +55,12 @@ def reconstruction_sheet(
         pixels = np.stack([fit(frame, wanted) for frame in frames])
     finally:
         clip.close()
-    pictures = to_float(pixels, device)
+    pictures = to_tensor(pixels, device)
     source, driving = pictures[:1], pictures[1:]
     truth = pixels[1:]
     rows, labels = [list(truth)], ["driving"]
     for method in methods:
-        made = to_pixels(method.start(source, source, "reconstruction")(driving).prediction)
+        made = to_frames(method.start(source, source, "reconstruction")(driving).prediction)
         rows += [list(made), [error_map(one, true) for one, true in zip(made, truth, strict=True)]]
         labels += [method.name, "error"]
     return Figure(caption, page_sheet(rows, [f"frame {place}" for place in places], labels))
@@ -74,15 +74,15 @@ def toon_sheet(person: Person, table: Sequence[Column], people: People, adapt_sc
         source, initial, driving, truth, _ = question(people, person, mode)
         shown = slice(0, COLUMNS)
         if not rows:
-            rows.append([*to_pixels(source), *to_pixels(driving[shown])])
+            rows.append([*to_frames(source), *to_frames(driving[shown])])
             labels.append("source, driving")
-        true = to_pixels(truth[shown])
-        rows.append([*to_pixels(initial), *true])
+        true = to_frames(truth[shown])
+        rows.append([*to_frames(initial), *true])
         labels.append(f"start, true {mode}")
         blank = np.full_like(true[0], 255)
         for name, method, how in table:
             if how == mode and method.size is not None:
-                made = to_pixels(method.start(source, initial, mode, adapt_scale)(driving[shown]).prediction)
+                made = to_frames(method.start(source, initial, mode, adapt_scale)(driving[shown]).prediction)
                 rows += [[blank, *made], [blank, *map(error_map, made, true)]]
                 labels += [name, "error"]
     count = len(rows[0]) - 1
@@ -108,13 +108,13 @@ def pair_sheet(
     finally:
         source_clip.close()
         clip.close()
-    driving, source = to_float(pixels, device), to_float(first, device)
+    driving, source = to_tensor(pixels, device), to_tensor(first, device)
     rows, labels = [[first[0], *pixels[1:]]], ["source, driving"]
     blank = np.full_like(first[0], 255)
     for name, method, mode in table:
         if method.size is not None:
             made = method.start(source, driving[:1], mode, adapt_scale)(driving[1:]).prediction
-            rows.append([blank, *to_pixels(made)])
+            rows.append([blank, *to_frames(made)])
             labels.append(name)
     return Figure(caption, page_sheet(rows, ["", *(f"frame {place}" for place in places)], labels))
 

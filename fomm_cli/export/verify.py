@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from fomm_cli.errors import FommError
 from fomm_cli.export.views import Graph
+from fomm_cli.model.pixels import psnr, to_planes
 
 TOLERANCE = {"fp32": 1e-3, "fp16": 1e-2, "int8": 0.5}
 """The largest error allowed, of full scale."""
@@ -48,7 +49,7 @@ def verify(
     least, frames = np.inf, 0
     views = {graph.name: graph for graph in graphs}
     for clip in clips:
-        image = clip.transpose(0, 3, 1, 2).astype(np.float32) / 255
+        image = to_planes(clip)
         source = image[:1]
         for batch in (image, image[:1]):  # batches of several and of one take different paths in some runtimes
             true = _chain(views, {name: _torch(graph) for name, graph in views.items()}, batch, source)
@@ -142,4 +143,4 @@ def _error(output: str, made: NDArray[Any], true: NDArray[Any]) -> float:
 
 def _psnr(made: NDArray[Any], true: NDArray[Any]) -> float:
     square = float(np.mean((made.astype(np.float64) - true) ** 2))
-    return 150.0 if square < 1e-15 else -10 * float(np.log10(square))
+    return min(150.0, psnr(square))

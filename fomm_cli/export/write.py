@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from fomm_cli.errors import FommError
 from fomm_cli.export.views import Graph
+from fomm_cli.model.pixels import to_planes
 
 _HALF = {"Conv": (0, 1, 2), "Relu": (0,), "BatchNormalization": (0,), "AveragePool": (0,), "Resize": (0,)}
 """Operator -> which inputs become float16; a norm's own numbers stay float32, as the standard allows."""
@@ -186,7 +187,7 @@ def calibration(views: dict[str, Any], runs: dict[str, Any], clips: list[NDArray
     """Inputs of `render` for every frame of the clips, the first of each as the source, from the exported graphs."""
     feeds = []
     for clip in clips:
-        image = clip.transpose(0, 3, 1, 2).astype(np.float32) / 255
+        image = to_planes(clip)
         known = dict(zip(views["encode"].outputs, runs["encode"]([image[:1]]), strict=True)) | {"source": image[:1]}
         for which, batch in (("source", image[:1]), ("driving", image)):
             made = runs["detect"]([batch])

@@ -15,11 +15,12 @@ from rich.console import Console
 from torch.utils.data import DataLoader
 
 from fomm_cli.config.schema import Config
-from fomm_cli.data.pairs import Batch, PairDataset, PairSampler, collate, to_float
+from fomm_cli.data.pairs import Batch, PairDataset, PairSampler, collate
 from fomm_cli.data.split import Split, find_split
 from fomm_cli.device import describe, keep_freed_memory, resolve
 from fomm_cli.errors import FommError, counted
 from fomm_cli.model.geometry import SmoothTransform
+from fomm_cli.model.pixels import scaled
 from fomm_cli.processes import World, any_of, own_device
 from fomm_cli.train import checkpoint, perceptual
 from fomm_cli.train.checkpoint import finish
@@ -272,7 +273,7 @@ def split_batch(
     config: Config, batch: Batch, state: State, seed: int, world: World, device: torch.device
 ) -> list[Part]:
     """The batch on the device, with this process's share of the step's random warps, in `accumulate` parts."""
-    source, driving = (to_float(images.to(device, non_blocking=True)) for images in (batch.source, batch.driving))
+    source, driving = (scaled(images.to(device, non_blocking=True)) for images in (batch.source, batch.driving))
     share = source.shape[0]
     if share % config.train.accumulate:
         raise FommError(

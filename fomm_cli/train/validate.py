@@ -10,11 +10,11 @@ from torch import Tensor
 
 from fomm_cli import draw
 from fomm_cli.data.clips import ClipRef
-from fomm_cli.data.pairs import to_float
 from fomm_cli.data.split import Split
 from fomm_cli.errors import FommError
 from fomm_cli.media.image import fit, write_image
 from fomm_cli.model.network import FirstOrderModel
+from fomm_cli.model.pixels import to_frames, to_tensor
 from fomm_cli.train import checkpoint
 from fomm_cli.train.logs import Log, append
 from fomm_cli.train.run import Options, Run
@@ -47,7 +47,7 @@ def validate(run: Run, state: State, split: Split, options: Options, log: Log) -
             except FommError as error:
                 log.say(f"validation skips {ref.name}: {error.what}")
                 continue
-            pictures = to_float(torch.from_numpy(images).permute(0, 3, 1, 2).to(state.device))
+            pictures = to_tensor(images, state.device)
             for key, value in measure(network, pictures).items():
                 sums[key] += value
             frames += len(pictures) - 1
@@ -114,19 +114,14 @@ def sample(network: FirstOrderModel, pictures: Tensor) -> list[draw.Picture | No
     keypoints = network.detect(driving)
     rendered = network.render(network.encode(source), network.detect(source), keypoints, deformed=False)
     size = (pictures.shape[2], pictures.shape[3])
-    seen = _picture(driving)
+    seen = to_frames(driving)[0]
     occlusion = None if rendered.occlusion is None else draw.occlusion(rendered.occlusion[0].cpu().numpy(), size)
     jacobian = None if keypoints.jacobian is None else keypoints.jacobian[0].cpu().numpy()
     return [
-        _picture(source),
+        to_frames(source)[0],
         seen,
         draw.keypoints(seen, keypoints.value[0].cpu().numpy(), jacobian),
         draw.flow(rendered.flow[0].cpu().numpy(), size),
         occlusion,
-        _picture(rendered.prediction),
+        to_frames(rendered.prediction)[0],
     ]
-
-
-def _picture(image: Tensor) -> draw.Picture:
-    """The first of images (B, 3, H, W) in [0, 1] as uint8 (H, W, 3)."""
-    return image[0].clamp(0, 1).mul(255).round().to(torch.uint8).permute(1, 2, 0).cpu().numpy()

@@ -18,6 +18,7 @@ import torch
 from fomm_cli.data.toon.draw import draw
 from fomm_cli.data.toon.identity import sample_identity
 from fomm_cli.data.toon.motion import Motion, neutral, sample_motion
+from fomm_cli.model.pixels import to_frames
 
 SEED = 2026
 PORTRAIT, DRIVER, TRAJECTORY = 3, 6, 1228
@@ -34,10 +35,10 @@ def demo_assets(out: str | Path, seconds: float = 5.0, force: bool = False) -> t
     portrait, driving = out / "portrait.png", out / "driving.mp4"
     pose = replace(neutral(1), smile=torch.tensor([0.35]), blink=torch.full((1, 2), 0.12))
     picture = draw(sample_identity(SEED, 1, PORTRAIT, held_out=True), pose, 512)
-    write_image(portrait, _uint8(picture)[0], force)
+    write_image(portrait, to_frames(picture)[0], force)
 
     motion = sample_motion(SEED, round(seconds * RATE), 1, TRAJECTORY, float(RATE), held_out=True)[0]
-    frames = _uint8(draw(sample_identity(SEED, 1, DRIVER, held_out=True), motion, 256))
+    frames = to_frames(draw(sample_identity(SEED, 1, DRIVER, held_out=True), motion, 256))
     with tempfile.TemporaryDirectory() as folder:
         sound = Path(folder) / "voice.wav"
         _write_wave(sound, voice(motion, float(RATE)))
@@ -45,10 +46,6 @@ def demo_assets(out: str | Path, seconds: float = 5.0, force: bool = False) -> t
             for frame in frames:
                 writer.write(frame)
     return portrait, driving
-
-
-def _uint8(pictures: torch.Tensor) -> np.ndarray:
-    return (pictures * 255 + 0.5).to(torch.uint8).permute(0, 2, 3, 1).contiguous().numpy()
 
 
 def voice(motion: Motion, rate: float) -> np.ndarray:
