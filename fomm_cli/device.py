@@ -1,9 +1,10 @@
-"""The one place where "auto" becomes a device, and what this process may do with its memory."""
+"""The one place where "auto" becomes a device; processors and memory of this process."""
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
+import os
 import platform
 import shutil
 import sys
@@ -98,3 +99,22 @@ def keep_freed_memory() -> None:
         library.mallopt(_MMAP_THRESHOLD, 2**31 - 1)
         library.mallopt(_TRIM_THRESHOLD, 2**31 - 1)
         library.mallopt(_TOP_PAD, 2**26)
+
+
+def processors() -> int:
+    """How many this process may use, which a container or a scheduler can make fewer than there are."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def peak_memory(device: torch.device) -> float:
+    """The most memory so far in GiB: of the GPU, or of this process."""
+    if device.type == "cuda":
+        import torch
+
+        return torch.cuda.max_memory_allocated(device) / 2**30
+    try:
+        import resource
+    except ImportError:  # Windows has no such count
+        return 0.0
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**30

@@ -18,7 +18,8 @@ from fomm_cli import load_model
 from fomm_cli.commands.app import main
 from fomm_cli.data.pairs import Failure
 from fomm_cli.processes import World
-from fomm_cli.train import checkpoint, logs, loop
+from fomm_cli.train import batches, checkpoint, logs
+from fomm_cli.train.loop import resume, train
 from fomm_cli.train.run import Options, Run, commit, create, find
 from fomm_cli.train.state import State
 from fomm_cli.weights.header import read_header
@@ -79,6 +80,19 @@ def test_finished_weights_are_the_average_and_tell_their_origin(place: Path) -> 
     assert header.provenance["steps"] == 15
     assert header.provenance["data"] == "data"
     assert str(place) not in json.dumps(header.provenance)
+
+
+def test_one_call_trains_and_another_goes_on(place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(place)
+    options = Options(data="data", device="cpu", workers=0, log_every=2)
+    run = train("tiny.yaml", options, tmp_path, steps=7)
+    assert len(lines(run.metrics)) == 7
+    assert not run.weights.exists()
+    monkeypatch.chdir(tmp_path)
+    assert resume(run).weights.is_file()
+    whole = lines(place / "runs" / "00001-tiny" / "metrics.jsonl")
+    assert [line["loss"] for line in lines(run.metrics)] == [line["loss"] for line in whole]
+    assert len(lines(resume(run, steps=3).metrics)) == len(whole), "past its end nothing is trained"
 
 
 def test_init_starts_from_weights_as_a_new_run(place: Path) -> None:
@@ -174,14 +188,14 @@ def test_tensorboard_events(place: Path) -> None:
 def test_a_loss_that_is_not_finite_is_skipped_written_down_and_at_last_fatal(
     place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    whole = loop.scaled
+    whole = batches.scaled
 
     def poisoned(images: torch.Tensor) -> torch.Tensor:
         result = whole(images)
         result[0] = float("nan")
         return result
 
-    monkeypatch.setattr(loop, "scaled", poisoned)
+    monkeypatch.setattr(batches, "scaled", poisoned)
     assert main(command(place, "--set", "train.max_nonfinite=4")) == 1
     errors = capsys.readouterr().err
     assert "in a row" in errors
@@ -371,11 +385,11 @@ def test_the_loss_falls(place: Path) -> None:
     from fomm_cli.processes import World
 
     split = find_split(options.data)
-    _, sampler, loader = loop.feed(tiny_config(), options, split, World(), torch.device("cpu"))
+    _, sampler, loader = batches.feed(tiny_config(), options, split, World(), torch.device("cpu"))
     found = []
     for epoch in range(30):
         sampler.set_epoch(epoch)
         for batch in loader:
-            parts = loop.split_batch(tiny_config(), batch, state, 0, World(), torch.device("cpu"))
+            parts = batches.split_batch(tiny_config(), batch, state, 0, World(), torch.device("cpu"))
             found.append(state.update(parts)[state.names().index("reconstruction")].item())
     assert np.mean(found[-20:]) < 0.5 * np.mean(found[:20])

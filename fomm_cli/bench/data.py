@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import statistics
 import time
 from dataclasses import asdict, dataclass
@@ -16,6 +15,7 @@ from fomm_cli.config.schema import Config
 from fomm_cli.data.augment import augment
 from fomm_cli.data.pairs import PairDataset, PairSampler, collate, generator
 from fomm_cli.data.split import find_split
+from fomm_cli.device import processors
 from fomm_cli.errors import FommError
 
 
@@ -100,7 +100,7 @@ def bench_data(
         pairs_per_cpu_second=round(per_cpu, 1),
         workers=workers,
         loader_pairs_per_second=None if loaded is None else round(loaded, 1),
-        processors=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+        processors=processors(),
         failures=failures,
     )
 

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from fomm_cli.device import describe
+from fomm_cli.device import describe, processors
 from fomm_cli.errors import FommError
 from fomm_cli.model.pixels import psnr
 from fomm_cli.version import __version__
@@ -158,7 +158,7 @@ def machine(device: torch.device) -> dict[str, Any]:
         "device": describe(device),
         "processor": _processor(),
         "threads": torch.get_num_threads(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+        "cores": processors(),
         "load": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
         "torch": torch.__version__,
         "fomm": __version__,

@@ -10,9 +10,8 @@ from typing import Any
 import torch
 
 from fomm_cli.config.schema import Config
-from fomm_cli.device import describe, keep_freed_memory, resolve
+from fomm_cli.device import describe, keep_freed_memory, peak_memory, resolve
 from fomm_cli.train import perceptual
-from fomm_cli.train.logs import memory
 from fomm_cli.train.state import Part, State
 from fomm_cli.train.step import draw_transform
 
@@ -71,7 +70,7 @@ def bench_train(config: Config, device_name: str, steps: int, precisions: list[s
             seconds = _step(state, batch, device)
             if number >= WARM_UP:
                 times[precision].append(seconds)
-            peaks[precision] = max(peaks.get(precision, 0.0), memory(device))
+            peaks[precision] = max(peaks.get(precision, 0.0), peak_memory(device))
     size = config.train.batch_size
     paces = [
         Pace(name, round(middle, 5), round(size / middle, 2), round(peaks[name], 3))

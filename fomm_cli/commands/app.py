@@ -19,9 +19,8 @@ from fomm_cli.commands.doctor import doctor
 from fomm_cli.commands.eval import eval_app
 from fomm_cli.commands.export import export
 from fomm_cli.commands.reconstruct import reconstruct
-from fomm_cli.commands.resume import resume
 from fomm_cli.commands.runs import runs_app
-from fomm_cli.commands.train import train
+from fomm_cli.commands.train import resume, train
 from fomm_cli.commands.weights import weights_app
 from fomm_cli.errors import FommError
 from fomm_cli.version import __version__

@@ -1,16 +1,14 @@
-"""`fomm train`: train a network from a preset."""
+"""`fomm train`: train a network from a preset; `fomm resume`: go on with an interrupted run, exactly."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
 if TYPE_CHECKING:
-    from fomm_cli.config.schema import Config
-    from fomm_cli.train.run import Options, Run
+    from fomm_cli.train.run import Run
 
 SET = typer.Option([], "--set", metavar="KEY=VALUE", help="Override a key, e.g. train.batch_size=8. Repeatable.")
 
@@ -49,8 +47,10 @@ def train(
 
     Everything scientific stands in the preset and is changed with --set; the flags say where and how.
     """
+    from rich.console import Console
+
     from fomm_cli.config import reading as configs
-    from fomm_cli.train.run import Options, create
+    from fomm_cli.train.run import Options
 
     if gpus > 1 and not dry_run:
         in_several_processes(gpus)
@@ -59,12 +59,12 @@ def train(
     if ignored:
         typer.echo(f"Ignored, without meaning here: {', '.join(ignored)}", err=True)
     options = Options(
-        data=str(data.resolve()),
+        data=str(data),
         seed=seed,
         device=device,
         workers=workers,
         memory=memory,
-        perceptual_weights=str(perceptual_weights.resolve()) if perceptual_weights else None,
+        perceptual_weights=str(perceptual_weights) if perceptual_weights else None,
         init=init,
         checkpoint_minutes=checkpoint_minutes,
         checkpoint_steps=checkpoint_steps,
@@ -81,34 +81,58 @@ def train(
         found = plan(config, options)
         typer.echo(json.dumps(found.as_dict()) if as_json else found.text())
         return
-    carry_out(config, options, lambda: create(runs, config, options), resume=False, steps=steps)
+    from fomm_cli.train.loop import train as carry_out
+
+    _tell(carry_out(config, options, runs, steps, Console(stderr=True)))
 
 
-def carry_out(config: Config, options: Options, make: Callable[[], Run], resume: bool, steps: int | None) -> None:
-    """Join the other processes, if any, and train; the first of them makes the run folder and prints it."""
-    import shutil
-    from contextlib import nullcontext
+def resume(
+    name: str = typer.Argument(..., metavar="RUN", help="The run's folder, name or number, or `last`."),
+    runs: Path = typer.Option(Path("runs"), "--runs", metavar="DIR", help="Where run folders are."),
+    data: Path | None = typer.Option(None, "--data", metavar="DIR", help="Where the data set is now, if it was moved."),
+    perceptual_weights: Path | None = typer.Option(
+        None, "--perceptual-weights", metavar="FILE", help="The perceptual network's file, if it was moved."
+    ),
+    device: str | None = typer.Option(None, "--device", help="Another device than before."),
+    workers: int | None = typer.Option(None, "--workers", min=0, help="Another number of reading processes."),
+    gpus: int = typer.Option(1, "--gpus", metavar="N", min=1, help="Processes, one a GPU."),
+    steps: int | None = typer.Option(None, "--steps", metavar="N", min=1, help="Stop after N steps in all."),
+) -> None:
+    """Go on with a run from its last checkpoint.
+
+    On a processor the losses that follow are those of a run that was never interrupted, bit for bit.
+    """
+    from dataclasses import replace
 
     from rich.console import Console
 
-    from fomm_cli.device import resolve
-    from fomm_cli.errors import FommError
-    from fomm_cli.processes import from_environment, joined, own_device, share
-    from fomm_cli.train.loop import train as run_training
-    from fomm_cli.train.run import Run, claimed
+    from fomm_cli.train.run import find
 
-    world = from_environment()
-    with joined(world, own_device(resolve(options.device), world)):
-        run = Run(Path(share(str(make().folder) if world.first else "", world)))
-        try:
-            with claimed(run) if world.first else nullcontext():
-                run_training(run, config, options, world, resume, Console(stderr=True), steps)
-        except FommError:
-            if world.first and not resume and not run.metrics.is_file():
-                shutil.rmtree(run.folder, ignore_errors=True)  # nothing was trained: leave no empty run behind
-            raise
-        if world.first:
-            typer.echo(str(run.folder))
+    if gpus > 1:
+        in_several_processes(gpus)
+        return
+    run = find(runs, name)
+    changes: dict[str, object] = {}
+    if data is not None:
+        changes["data"] = str(data)
+    if perceptual_weights is not None:
+        changes["perceptual_weights"] = str(perceptual_weights)
+    if device is not None:
+        changes["device"] = device
+    if workers is not None:
+        changes["workers"] = workers
+    options = replace(run.read_options(), **changes)  # type: ignore[arg-type]
+    from fomm_cli.train.loop import resume as carry_on
+
+    _tell(carry_on(run, options, steps, Console(stderr=True)))
+
+
+def _tell(run: Run) -> None:
+    """The run's folder on stdout: once, however many processes train."""
+    from fomm_cli.processes import from_environment
+
+    if from_environment().first:
+        typer.echo(str(run.folder))
 
 
 def in_several_processes(count: int) -> None:
@@ -118,12 +142,12 @@ def in_several_processes(count: int) -> None:
     from fomm_cli.train.distributed import launch
 
     arguments = list(sys.argv[1:])
-    for place, word in enumerate(arguments):
+    for index, word in enumerate(arguments):
         if word == "--gpus":
-            del arguments[place : place + 2]
+            del arguments[index : index + 2]
             break
         if word.startswith("--gpus="):
-            del arguments[place]
+            del arguments[index]
             break
     code = launch(count, arguments)
     if code:

@@ -194,6 +194,14 @@ class LossConfig(_Frozen):
     reconstruction: float = Field(0.0, ge=0)
     """Mean absolute pixel difference. Not in the published model."""
 
+    @model_validator(mode="after")
+    def _pictures(self) -> LossConfig:
+        if len(self.perceptual) != 5:
+            raise ValueError(f"perceptual has {len(self.perceptual)} weights for five slices: 0 leaves one out")
+        if not (any(self.perceptual) or self.reconstruction or self.generator_gan):
+            raise ValueError("No loss compares the picture: give perceptual, reconstruction or generator_gan a weight")
+        return self
+
 
 class TrainConfig(_Frozen):
     """The optimisation."""

@@ -17,7 +17,6 @@ from fomm_cli.config.schema import Config
 from fomm_cli.device import describe
 from fomm_cli.errors import FommError
 from fomm_cli.files.disk import atomic_path
-from fomm_cli.train import checkpoint
 from fomm_cli.train.run import Options, Run, environment
 from fomm_cli.train.state import State
 from fomm_cli.weights.file import save_weights
@@ -161,12 +160,12 @@ def finish(run: Run, state: State, options: Options) -> None:
 def export(run: Run, output: Path, best: bool = False, half: bool = False, force: bool = False) -> None:
     """Write the weights of a run's last or best checkpoint: the running average if there is one."""
     path = run.best if best else run.last
-    content = checkpoint.read(path)
+    content = read(path)
     state = content["state"]
     save_weights(
         output,
         state["average"] or state["model"],
-        checkpoint.config_of(content, path),
+        config_of(content, path),
         dtype=torch.float16 if half else None,
         discriminator=None if half else state["discriminator"],
         provenance=provenance(run, run.read_options(), state["step"], state["epoch"], state["best"]),

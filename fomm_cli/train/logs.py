@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import os
-import sys
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -17,7 +16,9 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
 
 from fomm_cli.data.pairs import Failure
+from fomm_cli.device import peak_memory
 from fomm_cli.errors import FommError
+from fomm_cli.files.disk import explain_os_error, write_text
 from fomm_cli.processes import World, gather
 from fomm_cli.train.run import Run
 
@@ -98,7 +99,7 @@ class Log:
             "step_time": round(seconds, 6),
             "data_time": round(self._data_time / count, 6),
             "pairs_per_second": round(batch_size / seconds, 3),
-            "memory_gib": round(memory(self.device), 3),
+            "memory_gib": round(peak_memory(self.device), 3),
         }
         lines, bad = [], []
         for (head, _, names), row in zip(self._waiting, rows, strict=True):
@@ -196,8 +197,6 @@ def append(path: Path, entries: list[dict[str, Any]]) -> None:
             file.flush()
             os.fsync(file.fileno())
     except OSError as error:
-        from fomm_cli.files.disk import explain_os_error
-
         raise explain_os_error(error, path) from error
 
 
@@ -213,8 +212,6 @@ def truncate(path: Path, step: int) -> None:
             continue
         if entry["step"] <= step:
             kept.append(line + "\n")
-    from fomm_cli.files.disk import write_text
-
     write_text(path, "".join(kept), force=True)
 
 
@@ -228,18 +225,6 @@ def read(path: Path) -> list[dict[str, Any]]:
             except ValueError:
                 continue  # the last line of a run that was killed while writing
     return found
-
-
-def memory(device: torch.device) -> float:
-    """Peak memory so far in GiB: of the GPU, or of this process."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device) / 2**30
-    try:
-        import resource
-    except ImportError:  # Windows has no such count
-        return 0.0
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**30
 
 
 def _finite(value: float) -> float | None:

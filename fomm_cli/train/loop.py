@@ -2,51 +2,139 @@
 
 from __future__ import annotations
 
-import os
+import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
-from typing import Any
+from pathlib import Path
 
 import torch
 from rich.console import Console
-from torch.utils.data import DataLoader
 
+from fomm_cli.config import reading as configs
 from fomm_cli.config.schema import Config
-from fomm_cli.data.pairs import Batch, PairDataset, PairSampler, collate
-from fomm_cli.data.split import Split, find_split
+from fomm_cli.data.split import find_split
 from fomm_cli.device import describe, keep_freed_memory, resolve
 from fomm_cli.errors import FommError, counted
-from fomm_cli.model.geometry import SmoothTransform
-from fomm_cli.model.pixels import scaled
-from fomm_cli.processes import World, any_of, own_device
-from fomm_cli.train import checkpoint, perceptual
+from fomm_cli.processes import World, any_of, from_environment, joined, own_device, share
+from fomm_cli.train import checkpoint
+from fomm_cli.train.batches import dismiss, feed, split_batch
 from fomm_cli.train.checkpoint import finish
 from fomm_cli.train.logs import Log, truncate
-from fomm_cli.train.run import Options, Run
-from fomm_cli.train.state import Part, State
-from fomm_cli.train.step import draw_transform
+from fomm_cli.train.run import Options, Run, claimed, create
+from fomm_cli.train.start import start
+from fomm_cli.train.state import State
 from fomm_cli.train.validate import validate
 
 
 def train(
+    config: Config | str | Path,
+    options: Options,
+    runs: str | Path = "runs",
+    steps: int | None = None,
+    console: Console | None = None,
+) -> Run:
+    """Train a network from the beginning, in a run folder of its own; what `fomm train` does.
+
+    >>> run = train("toon-64", Options(data="clips", device="cpu"))
+    >>> model = load_model(run.weights)
+
+    config    a Config (`config.reading.load` takes overrides), or the name or path of one
+    options   where the data is, and how to train
+    runs      folder that gets the numbered run folder
+    steps     stop after this many steps, as if interrupted there; `resume` goes on
+    console   where a person reads; None is silent
+    returns   the run: `.weights` is the finished file, `.metrics` a line a step
+    Raises FommError; KeyboardInterrupt or SystemExit(143), after saving, when told to stop by SIGINT or SIGTERM. Where
+    torchrun has started several processes, call it in each.
+    """
+    settled = config if isinstance(config, Config) else configs.load(config)
+    options = options.absolute()
+    return _together(settled, options, lambda: create(runs, settled, options), False, steps, console)
+
+
+def resume(run: Run, options: Options | None = None, steps: int | None = None, console: Console | None = None) -> Run:
+    """Go on with a run from its last checkpoint; what `fomm resume` does. See `train`.
+
+    run       `Run(folder)`, or what `train.run.find` returns
+    options   other ones than the run's own, such as `replace(run.read_options(), device="cuda")`
+    steps     stop after this many steps in all
+    """
+    options = (options or run.read_options()).absolute()
+    return _together(run.read_config(), options, lambda: run, True, steps, console)
+
+
+def _together(
+    config: Config, options: Options, make: Callable[[], Run], resume: bool, steps: int | None, console: Console | None
+) -> Run:
+    """Join the other processes, if any, and train; the first of them makes the run folder."""
+    world = from_environment()
+    with joined(world, own_device(resolve(options.device), world)):
+        run = Run(Path(share(str(make().folder) if world.first else "", world)))
+        try:
+            with claimed(run) if world.first else nullcontext():
+                loop(run, config, options, world, resume, steps, console)
+        except FommError:
+            if world.first and not resume and not run.metrics.is_file():
+                shutil.rmtree(run.folder, ignore_errors=True)  # nothing was trained: leave no empty run behind
+            raise
+    return run
+
+
+class Clock:
+    """When to log, to save and to stop.
+
+    Several processes must agree on the answers, and asking costs a wait: signals and minutes are looked at only when
+    a window of metrics is written, which waits anyway. A process alone looks at every step.
+
+    told    signals received so far
+    steps   to stop after, None = none
+    step    of the last checkpoint
+    """
+
+    def __init__(
+        self, options: Options, steps: int | None, told: list[int], world: World, device: torch.device, step: int
+    ) -> None:
+        self._options, self._steps, self._told, self._world, self._device = options, steps, told, world, device
+        self.saved_step = step
+        self._saved = time.monotonic()
+        self.interrupted = False
+
+    def logs(self, step: int) -> bool:
+        return step % self._options.log_every == 0
+
+    def stops(self, step: int) -> bool:
+        if not self.interrupted and self._asks(step):
+            self.interrupted = any_of(bool(self._told), self._world, self._device)
+        return self.interrupted or (self._steps is not None and step >= self._steps)
+
+    def saves(self, step: int) -> bool:
+        minutes, steps = self._options.checkpoint_minutes, self._options.checkpoint_steps
+        if steps > 0 and step % steps == 0:
+            return True
+        late = minutes > 0 and (time.monotonic() - self._saved) / 60 >= minutes
+        return self._asks(step) and any_of(late, self._world, self._device)
+
+    def saved(self, step: int) -> None:
+        """The time to the next checkpoint begins."""
+        self.saved_step, self._saved = step, time.monotonic()
+
+    def _asks(self, step: int) -> bool:
+        return self.logs(step) or self._world.size == 1
+
+
+def loop(
     run: Run,
     config: Config,
     options: Options,
-    world: World | None = None,
+    world: World,
     resume: bool = False,
-    console: Console | None = None,
     steps: int | None = None,
+    console: Console | None = None,
 ) -> State:
-    """Train, or go on training, in a run folder.
-
-    resume   go on from the run's last checkpoint
-    steps    stop after this many steps in all, as if interrupted there
-    Raises KeyboardInterrupt or SystemExit(143) after saving, when told to stop by SIGINT or SIGTERM.
-    """
-    world = world or World()
+    """Train, or go on training, in a run folder; the arguments are those of `train` and `resume`."""
     device = own_device(resolve(options.device), world)
     if device.type == "cpu":
         keep_freed_memory()
@@ -70,26 +158,16 @@ def train(
     )
     for note in notes:
         log.say(note)
-    if config.train.batch_size == world.size * config.train.accumulate and world.size == 1:
+    if config.train.batch_size == config.train.accumulate and world.size == 1:
         log.say(
             "Batch norm sees one pair at a time: expect unsteady training; a larger batch is better than accumulation."
         )
-    stopping = False
-    saved_at, saved_step = time.monotonic(), state.step
-
-    def save() -> None:
-        nonlocal saved_at, saved_step
-        log.flush(config.train.batch_size)  # metrics first: after a resume no step may be missing
-        if world.first and saved_step < state.step:
-            checkpoint.save(state, run.last)
-        saved_at, saved_step = time.monotonic(), state.step
-        log.restart()
-
-    with signals() as stop:
+    with signals() as told:
+        clock = Clock(options, steps, told, world, device, state.step)
         try:
             if world.first and not run.last.is_file():
                 checkpoint.save(state, run.last)  # a full disk is noticed now, not after the first hours
-            while state.epoch < epochs:
+            while state.epoch < epochs and not clock.stops(state.step):
                 sampler.set_epoch(state.epoch, state.batch)
                 mark = time.perf_counter()
                 for batch in loader:
@@ -99,22 +177,13 @@ def train(
                     state.batch += 1
                     head = {"step": state.step, "epoch": state.epoch, **state.rates()}
                     log.step(head, values, batch.names, batch.failures, waited)
-                    due = state.step % options.log_every == 0
-                    if due:
+                    if clock.logs(state.step):
                         log.flush(config.train.batch_size)
                         give_up(log, config, run)
-                    # Several processes agree when to stop and save; asking costs a wait, so they do it now and then.
-                    asked = due or world.size == 1
-                    if asked and any_of(bool(stop), world, device):
-                        stopping = True
+                    if clock.stops(state.step):
                         break
-                    if steps is not None and state.step >= steps:
-                        break
-                    minutes = (time.monotonic() - saved_at) / 60
-                    late = options.checkpoint_minutes > 0 and minutes >= options.checkpoint_minutes
-                    due_by_steps = options.checkpoint_steps > 0 and state.step % options.checkpoint_steps == 0
-                    if due_by_steps or (asked and any_of(late, world, device)):
-                        save()
+                    if clock.saves(state.step):
+                        save(run, state, log, clock)
                     mark = time.perf_counter()
                 if state.batch == sampler.batches:
                     state.next_epoch()
@@ -122,23 +191,30 @@ def train(
                         log.flush(config.train.batch_size)
                         validate(run, state, split, options, log)
                     if options.checkpoint_minutes == 0 and options.checkpoint_steps == 0:
-                        save()
-                if stopping or (steps is not None and state.step >= steps):
-                    break
-            save()
+                        save(run, state, log, clock)
+            save(run, state, log, clock)
             if state.epoch >= epochs and world.first:
                 finish(run, state, options)
                 log.say(f"Finished: {run.weights}")
-            elif stopping:
+            elif clock.interrupted:
                 log.say(f"Stopped at step {state.step}, saved. Go on with: fomm resume {run.folder}")
         finally:
             log.close()
             dismiss(loader)
-    if signal.SIGTERM in stop:
+    if signal.SIGTERM in told:
         raise SystemExit(128 + signal.SIGTERM)
-    if signal.SIGINT in stop:
+    if signal.SIGINT in told:
         raise KeyboardInterrupt
     return state
+
+
+def save(run: Run, state: State, log: Log, clock: Clock) -> None:
+    """A checkpoint, unless nothing was trained since the last one."""
+    log.flush(state.config.train.batch_size)  # metrics first: after a resume no step may be missing
+    if state.world.first and clock.saved_step < state.step:
+        checkpoint.save(state, run.last)
+    clock.saved(state.step)
+    log.restart()
 
 
 def tidy(run: Run, state: State) -> None:
@@ -148,148 +224,6 @@ def tidy(run: Run, state: State) -> None:
     truncate(run.nonfinite, state.step)
     # The validation that ends an epoch follows its last step: it is still to come unless the epoch was counted.
     truncate(run.validation, state.step - 1 if state.batch else state.step)
-
-
-def start(
-    config: Config,
-    options: Options,
-    device: torch.device,
-    world: World,
-    measuring: bool = False,
-    say: Callable[[str], None] | None = None,
-) -> State:
-    """Fresh networks from the seed, or from `--init` weights, and the perceptual network.
-
-    measuring   where only time and memory count: no perceptual network is downloaded, random numbers do
-    say         is told what a person should know about the start
-    """
-    torch.manual_seed(options.seed)
-    network = None
-    weights = config.train.loss
-    if not (any(weights.perceptual) or weights.reconstruction or weights.generator_gan):
-        raise FommError(
-            "No loss compares the picture: perceptual, reconstruction and generator_gan are all 0.",
-            "Give one of them a weight, e.g. --set train.loss.reconstruction=10.",
-        )
-    if len(weights.perceptual) != 5:
-        raise FommError(
-            f"train.loss.perceptual has {len(weights.perceptual)} weights, the network five slices.",
-            "Give five numbers, 0 for a slice that shall not count.",
-        )
-    if any(config.train.loss.perceptual):
-        kind = config.train.perceptual_network
-        given = options.perceptual_weights
-        random = measuring and given is None
-        network = perceptual.freeze(perceptual.build(kind)) if random else perceptual.obtain(kind, given)
-        smallest = min(config.train.scales) * min(config.data.frame_shape)
-        if smallest < perceptual.SMALLEST[config.train.perceptual_network]:
-            raise FommError(
-                f"The smallest pyramid scale makes images of {smallest:g} px; the {config.train.perceptual_network} "
-                f"perceptual network needs {perceptual.SMALLEST[config.train.perceptual_network]}.",
-                "Drop the smallest scales, e.g. --set train.scales=[1,0.5].",
-            )
-    state = State(config, device, network, world)
-    if options.init:
-        from fomm_cli.weights.load import init_from
-
-        initial = init_from(options.init)
-        tensors, missing = initial.model, config.model.num_kp - initial.config.model.num_kp
-        if missing > 0 and initial.config.model.model_copy(update={"num_kp": config.model.num_kp}) == config.model:
-            tensors = grown(tensors, state.model.state_dict())
-            if say is not None:
-                say(f"{options.init} has {initial.config.model.num_kp} keypoints; {missing} more begin at random.")
-        load_weights(state.model, tensors, options.init)
-        if state.discriminator is not None and initial.discriminator is not None:
-            load_weights(state.discriminator, initial.discriminator, options.init)
-        if state.average is not None:
-            state.average.load_state_dict(state.model.state_dict())
-    return state
-
-
-def grown(given: dict[str, torch.Tensor], fresh: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """The weights of a network with fewer keypoints for one with more.
-
-    The channels of a keypoint come after those of the one before it, everywhere: those of the new ones stay `fresh`.
-    """
-    whole = {}
-    for key, value in given.items():
-        whole[key] = fresh[key].clone()
-        whole[key][tuple(slice(length) for length in value.shape)] = value
-    return whole
-
-
-def load_weights(network: torch.nn.Module, given: dict[str, torch.Tensor], name: str) -> None:
-    """Fill a network; FommError where keys or shapes differ, with the first of them."""
-    wanted = network.state_dict()
-    differing = [key for key in wanted if key not in given or given[key].shape != wanted[key].shape]
-    differing += [key for key in given if key not in wanted]
-    if differing:
-        raise FommError(
-            f"{name} has another architecture than this preset: {', '.join(differing[:5])}"
-            f"{f' and {len(differing) - 5} more' if len(differing) > 5 else ''} differ.",
-            "`fomm weights info` shows its config; change the preset's model keys with --set to agree.",
-        )
-    network.load_state_dict(given)
-
-
-def feed(
-    config: Config, options: Options, split: Split, world: World, device: torch.device
-) -> tuple[PairDataset, PairSampler, DataLoader[Any]]:
-    """The pairs, their order, and the processes that read them."""
-    memory = int(options.memory * 2**30)
-    dataset = PairDataset(split.train, config.data, seed=options.seed, repeats=config.train.num_repeats, memory=memory)
-    sampler = PairSampler(len(dataset), config.train.batch_size, options.seed, world.rank, world.size)
-    if memory and any(ref.kind in ("video", "strip") for ref in split.train):
-        dataset.preload(memory, threads=processors())
-    workers = options.workers
-    if workers is None:
-        workers = max(1, min(16, processors() // world.size) - 1)
-    loader: DataLoader[Any] = DataLoader(
-        dataset,
-        batch_sampler=sampler,
-        num_workers=workers,
-        collate_fn=collate,
-        pin_memory=device.type == "cuda",
-        persistent_workers=workers > 0,
-        prefetch_factor=4 if workers else None,
-        worker_init_fn=_quiet_worker if workers else None,
-    )
-    return dataset, sampler, loader
-
-
-def processors() -> int:
-    """How many this process may use, which a container or a scheduler can make fewer than there are."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def dismiss(loader: DataLoader[Any]) -> None:
-    """Send the reading processes home. They ignore signals, so nobody else could."""
-    iterator = getattr(loader, "_iterator", None)
-    if iterator is not None:
-        iterator._shutdown_workers()
-
-
-def split_batch(
-    config: Config, batch: Batch, state: State, seed: int, world: World, device: torch.device
-) -> list[Part]:
-    """The batch on the device, with this process's share of the step's random warps, in `accumulate` parts."""
-    source, driving = (scaled(images.to(device, non_blocking=True)) for images in (batch.source, batch.driving))
-    share = source.shape[0]
-    if share % config.train.accumulate:
-        raise FommError(
-            f"The {share} pairs of a process cannot be split into train.accumulate={config.train.accumulate} parts.",
-            "Choose train.batch_size a multiple of the number of processes times train.accumulate.",
-        )
-    whole = draw_transform(config.train.transform, share * world.size, source, seed, state.step)
-    mine = slice(world.rank * share, (world.rank + 1) * share)
-    theta, weights = whole.theta[mine], None if whole.weights is None else whole.weights[mine]
-    size = share // config.train.accumulate
-    parts = []
-    for first in range(0, share, size):
-        part = slice(first, first + size)
-        transform = SmoothTransform(theta[part], None if weights is None else weights[part])
-        parts.append(Part(_last(source[part]), _last(driving[part]), transform))
-    return parts
 
 
 def give_up(log: Log, config: Config, run: Run) -> None:
@@ -326,14 +260,3 @@ def signals() -> Iterator[list[int]]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _quiet_worker(number: int) -> None:
-    # Ctrl-C, and the SIGTERM of many schedulers, reach the whole group; the loop must still finish its step and save.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    torch.set_num_threads(1)
-
-
-def _last(images: torch.Tensor) -> torch.Tensor:
-    return images.contiguous(memory_format=torch.channels_last)

@@ -11,19 +11,20 @@ import torch
 
 from fomm_cli.config.schema import Config
 from fomm_cli.data.split import find_split
-from fomm_cli.device import describe, keep_freed_memory, resolve
+from fomm_cli.device import describe, keep_freed_memory, peak_memory, resolve
 from fomm_cli.errors import counted
 from fomm_cli.processes import World
-from fomm_cli.train.logs import memory
-from fomm_cli.train.loop import dismiss, feed, split_batch, start
+from fomm_cli.train.batches import dismiss, feed, split_batch
 from fomm_cli.train.run import Options
+from fomm_cli.train.start import start
 
 MEASURED = 3
 
 
 @dataclass(frozen=True)
 class Plan:
-    """
+    """What a training would be.
+
     clips, items         to train on; an item is an identity, or a clip without identity sampling
     test_clips           to validate on
     parameters           trained numbers
@@ -113,6 +114,6 @@ def plan(config: Config, options: Options) -> Plan:
         ),
         step_seconds=round(step, 4),
         data_seconds=round(wait, 4),
-        memory_gib=round(memory(device), 3),
+        memory_gib=round(peak_memory(device), 3),
         hours=round(total * step / 3600, 3),
     )

@@ -21,7 +21,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +63,12 @@ class Options:
     validate_clips: int = 50
     log_every: int = 10
     tensorboard: bool = False
+
+    def absolute(self) -> Options:
+        """The same with whole paths: a run may go on from another folder."""
+        given = self.perceptual_weights
+        weights = None if given is None else str(Path(given).resolve())
+        return replace(self, data=str(Path(self.data).resolve()), perceptual_weights=weights)
 
 
 @dataclass(frozen=True)
