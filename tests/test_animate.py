@@ -7,17 +7,18 @@ import itertools
 import threading
 import time
 from collections.abc import Iterator
+from fractions import Fraction
 
 import numpy as np
 import pytest
 
-from fomm_cli.animate.anchor import find_anchor, pose_distance
 from fomm_cli.animate.animator import Animator
 from fomm_cli.animate.stream import batched, threaded
 from fomm_cli.animate.transfer import transfer
 from fomm_cli.errors import FommError
 from fomm_cli.model.pose import hull_area, inverse
 from fomm_cli.model.types import Keypoints
+from fomm_cli.motion.motion import Motion, pose_distance
 from tests.engines import GreyEngine, pose, tiny_model
 
 SQUARE = [[0, 0], [1, 0], [1, 1], [0, 1]]
@@ -27,6 +28,11 @@ def random_pose(batch: int, seed: int, points: int = 5) -> Keypoints:
     r = np.random.default_rng(seed)
     frames = np.eye(2) + r.normal(0, 0.2, (batch, points, 2, 2))
     return pose(r.uniform(-0.8, 0.8, (batch, points, 2)), frames)
+
+
+def moving(poses: Keypoints) -> Motion:
+    times = tuple(Fraction(row, 25) for row in range(len(poses.value)))
+    return Motion(poses, times, Fraction(25), (32, 32))
 
 
 def grey(*levels: int, size: int = 32) -> list[np.ndarray]:
@@ -125,7 +131,7 @@ def test_the_planted_pose_is_found_wherever_and_however_large_it_is() -> None:
     driving = random_pose(9, 5)
     driving.value[6] = source.value[0] * 0.4 + (0.3, -0.2)
     driving.jacobian[6] = source.jacobian[0] * 0.4
-    found = find_anchor(source, driving)
+    found = moving(driving).nearest(source)
     assert found.index == 6
     assert found.distance == pytest.approx(0, abs=1e-5)
     np.testing.assert_array_equal(found.pose.value, driving.value[6:7])
@@ -134,7 +140,7 @@ def test_the_planted_pose_is_found_wherever_and_however_large_it_is() -> None:
 def test_of_equal_poses_the_first_is_taken() -> None:
     source = random_pose(1, 0)
     driving = pose(np.repeat(source.value, 4, axis=0), np.repeat(source.jacobian, 4, axis=0))
-    assert find_anchor(source, driving).index == 0
+    assert moving(driving).nearest(source).index == 0
 
 
 def test_frames_count_and_points_without_frames_do() -> None:

@@ -23,6 +23,9 @@ ALLOWED = {("evaluate", "animate"), ("train", "evaluate")} | {
 NO_TORCH = [
     "media",
     "detectors",
+    "motion",
+    "model/pose.py",
+    "model/relative.py",
     "animate",
     "engine/onnx.py",
     "engine/base.py",

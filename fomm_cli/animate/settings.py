@@ -8,17 +8,15 @@ from fractions import Fraction
 from pathlib import Path
 from typing import NamedTuple
 
+from fomm_cli.boxes import Box
 from fomm_cli.errors import FommError, nearest
-from fomm_cli.media.image import Box
-
-LAYOUTS = ["result", "side-by-side", "keypoints"]
 
 Progress = Callable[[str, int, int | None], None]
 """Called with what is being done ("detect" or "render"), frames done, and their number (None = not known yet)."""
 
 
 class Output(NamedTuple):
-    """One file to write, and what its frames show: a layout of LAYOUTS."""
+    """One file to write, and what its frames show: a name of `layouts.LAYOUTS`."""
 
     path: str | Path
     layout: str = "result"

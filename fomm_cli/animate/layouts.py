@@ -1,0 +1,55 @@
+"""What an output shows, frame by frame: the result, or what it came from beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from fractions import Fraction
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from fomm_cli import draw
+from fomm_cli.animate.scene import Scene
+from fomm_cli.media.image import Frame
+
+
+class Step(NamedTuple):
+    """A frame on its way to the writers.
+
+    driving       the driving frame, in the network's size; None where no layout shows it
+    poses, moved  the driving poses of a whole batch, as they were detected and as they were rendered
+    row           this frame's place in the batch
+    """
+
+    result: Frame
+    time: Fraction
+    driving: Frame | None
+    poses: Any
+    moved: Any
+    row: int
+
+
+def _result(scene: Scene, step: Step) -> Frame:
+    return step.result
+
+
+def _side_by_side(scene: Scene, step: Step) -> Frame:
+    assert step.driving is not None
+    return np.concatenate([scene.source, step.driving, step.result], axis=1)
+
+
+def _keypoints(scene: Scene, step: Step) -> Frame:
+    assert step.driving is not None
+    shown = [(scene.source, scene.pose, 0), (step.driving, step.poses, step.row), (step.result, step.moved, step.row)]
+    return np.concatenate([_marked(picture, pose, row) for picture, pose, row in shown], axis=1)
+
+
+def _marked(picture: Frame, pose: Any, row: int) -> Frame:
+    return draw.keypoints(picture, pose[0][row], None if pose[1] is None else pose[1][row])
+
+
+LAYOUTS: dict[str, Callable[[Scene, Step], Frame]] = {
+    "result": _result,
+    "side-by-side": _side_by_side,
+    "keypoints": _keypoints,
+}

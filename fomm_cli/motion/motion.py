@@ -1,0 +1,188 @@
+"""The motion of a clip: what a detector saw of it, frame by frame, and when."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fomm_cli.errors import FommError
+from fomm_cli.model.pose import normal
+from fomm_cli.model.relative import PointSpace, Space
+
+JACOBIAN_WEIGHT = 0.1
+"""What a squared Jacobian difference counts against a squared distance of points."""
+
+CLOSE = 0.3
+"""Up to here poses are alike."""
+
+FAR = 0.5
+"""A distance from here on is a pose so different that the result will suffer; between two frames it is a cut."""
+
+SIZE = 0.3
+"""The root mean square radius of a usual pose, in units of [-1, 1]: where a motion does not tell its own."""
+
+
+@dataclass(frozen=True)
+class Anchor:
+    """A driving frame that stands for the source's pose.
+
+    index     number of the driving frame, from 0; None where the motion is already relative to one that is not told
+    distance  between its pose and the source's, in sizes of the pose; below 0.3 is close
+    pose      its pose, a batch of one
+    """
+
+    index: int | None
+    distance: float | None
+    pose: Any
+
+
+@dataclass(frozen=True)
+class Motion:
+    """Poses and their times, T of each; immutable, so that what is made of it is another.
+
+    poses          the family's pose, a NamedTuple of float32 arrays (T, ...); fields that do not exist are None
+    times          seconds since the begin of the clip, strictly increasing
+    rate           frames per second, exact; the average where times are uneven
+    size           (H, W) of the frames the detector saw, the network's
+    family         name of the family of models whose pose it is
+    detector       "sha256:..." of the detector's weights; "" = not known
+    time_base      seconds per tick of the clip's clock
+    variable_rate  whether frames come at uneven times
+    relative       poses are movements from an anchor that is not told: they fit any source and show no head
+    anchor         the row chosen as the anchor when the motion was read, None = none was
+    partner        `partner[k]`: the point that takes the place of point k in a mirror; None = not measured
+    residual       how far mirrored points lie from their partners, root mean square, in units of [-1, 1]
+    history        the commands that made it, the oldest first
+    notes          what else a file says of it: text under names
+    sound          bytes of a sound file (m4a) whose times count from the clip's begin
+    """
+
+    poses: Any
+    times: tuple[Fraction, ...]
+    rate: Fraction
+    size: tuple[int, int]
+    family: str = "first_order"
+    detector: str = ""
+    time_base: Fraction = Fraction(1, 90_000)
+    variable_rate: bool = False
+    relative: bool = False
+    anchor: int | None = None
+    partner: tuple[int, ...] | None = None
+    residual: float = 0.0
+    history: tuple[str, ...] = ()
+    notes: Mapping[str, str] = field(default_factory=dict)
+    sound: bytes | None = None
+
+    def __len__(self) -> int:
+        return len(self.times)
+
+    def __getitem__(self, span: slice) -> Motion:
+        """Some of its frames, their times counted from the first of them."""
+        rows = range(*span.indices(len(self)))
+        if not rows:
+            raise FommError("No frame of the motion is left.", f"It has {len(self)}.")
+        first = self.times[rows[0]]
+        return self.take(rows, [self.times[row] - first for row in rows])
+
+    @property
+    def seconds(self) -> NDArray[np.float64]:
+        """The times as numbers."""
+        return np.array([float(time) for time in self.times])
+
+    @property
+    def duration(self) -> Fraction:
+        """Seconds from the first frame to the end of the last."""
+        return self.times[-1] - self.times[0] + 1 / self.rate
+
+    def at(self, row: int) -> Any:
+        """The pose of one frame, a batch of one."""
+        return pick(self.poses, slice(row, row + 1))
+
+    def take(self, rows: Sequence[int], times: Sequence[Fraction]) -> Motion:
+        """These frames at these times. Sound does not follow, and of the anchor only what is still there."""
+        order = list(rows)
+        anchor = order.index(self.anchor) if self.anchor in order else None
+        same = len(order) == len(self) and tuple(times) == self.times
+        return replace(
+            self,
+            poses=pick(self.poses, order),
+            times=tuple(times),
+            anchor=anchor,
+            sound=self.sound if same else None,
+        )
+
+    # ------------------------------------------------------------------------------------------------- the anchor
+
+    def nearest(self, source: Any) -> Anchor:
+        """The frame nearest in pose to `source` (a batch of one); of nearly equal ones (within 2 %) the earliest."""
+        found = pose_distance(source, self.poses)
+        return self.anchored(source, int(np.argmax(found <= found.min() * 1.02 + 1e-4)))
+
+    def anchored(self, source: Any, choice: str | int) -> Anchor:
+        """The anchor by name: "auto" the nearest frame, "first", or a frame's number."""
+        if self.relative:
+            return Anchor(None, None, self.space(0).neutral)
+        if choice == "auto":
+            return self.nearest(source)
+        row = 0 if choice == "first" else int(choice)
+        if not 0 <= row < len(self):
+            raise FommError(
+                f"There is no frame {row} in the driving: it has {len(self)}.",
+                "--anchor takes the number of a driving frame, from 0, or first, or auto.",
+            )
+        pose = self.at(row)
+        return Anchor(row, float(pose_distance(source, pose)[0]), pose)
+
+    def space(self, anchor: int | None = None) -> Space:
+        """The relative space about one of its frames: the one named, else the one chosen when it was read, else 0."""
+        row = self.anchor if anchor is None else anchor
+        space = space_of(self.family)(self.at(row or 0))
+        return space_of(self.family)(space.neutral) if self.relative else space
+
+    def steps(self, gap: int = 1) -> NDArray[np.float64]:
+        """How far each pose is from the one `gap` frames before it, in sizes of the pose; (T - gap,)."""
+        return self.apart(range(len(self) - gap), range(gap, len(self)))
+
+    def apart(self, first: Sequence[int], second: Sequence[int]) -> NDArray[np.float64]:
+        """The distance of each of some frames from each of as many others, in sizes of the pose."""
+        if self.relative:  # movements alone have no size to be measured in
+            channels = self.space().channels(self.poses)
+            return np.sqrt(np.square(channels[list(second)] - channels[list(first)]).mean(axis=1)) / SIZE
+        return pose_distance(pick(self.poses, list(first)), pick(self.poses, list(second)))
+
+
+def pick(poses: Any, rows: Any) -> Any:
+    """Some rows of a batch of poses: a slice or a list of numbers."""
+    return type(poses)(*(None if part is None else part[rows] for part in poses))
+
+
+def joined(poses: Sequence[Any]) -> Any:
+    """Several batches of poses as one."""
+    fields = zip(*poses, strict=True)
+    return type(poses[0])(*(None if parts[0] is None else np.concatenate(parts) for parts in fields))
+
+
+def space_of(family: str) -> Callable[[Any], Space]:
+    """How a family's poses become numbers, or why they do not."""
+    if family != "first_order":
+        raise FommError(f"The motion of {family} cannot be edited: it has no relative space.", "Use the clip itself.")
+    return PointSpace
+
+
+def pose_distance(source: Any, driving: Any) -> NDArray[np.float64]:
+    """How far each driving pose (batch B) is from the source's (batch 1 or B); (B,).
+
+    Place and size are removed first, since relative motion does not care about them: points are centred and divided by
+    their root mean square radius, Jacobians by their root mean square size. The turn and the expression are left.
+    """
+    points = normal(driving[0], centre=True) - normal(source[0], centre=True)
+    total = np.square(points).sum(axis=-1).mean(axis=-1)
+    if source[1] is not None and driving[1] is not None:
+        frames = normal(driving[1], centre=False) - normal(source[1], centre=False)
+        total = total + JACOBIAN_WEIGHT * np.square(frames).sum(axis=(-1, -2)).mean(axis=-1)
+    return np.sqrt(total)
