@@ -1,0 +1,88 @@
+"""Motion that ends where it begins."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+
+from fomm_cli.errors import FommError
+from fomm_cli.motion.motion import SIZE, Motion
+
+SHORTEST = 1.0
+"""Seconds a loop lasts at least."""
+
+LOOKED_AT = 400
+"""Frames that are compared with each other at most; a longer clip is looked at in steps, then closely."""
+
+
+def cut(motion: Motion) -> Motion:
+    """The stretch, of a second or more, whose end is most like its begin, the rest of the difference spread out.
+
+    Two frames fit if their poses are alike and move alike. Of stretches that fit almost equally the longest is taken.
+    """
+    first, after = _best(motion)
+    looped = motion[first:after]
+    space = motion.space()
+    channels = space.channels(motion.poses)
+    gap = channels[first] - channels[after]
+    count = max(1, min(round(0.5 * float(motion.rate)), len(looped) // 4))
+    rise = smoothstep((1 + np.arange(count)) / (count + 1))
+    mended = channels[first:after].copy()
+    mended[-count:] += rise[:, None] * gap
+    return replace(looped, poses=space.poses(mended))
+
+
+def pingpong(motion: Motion) -> Motion:
+    """Forth and back again; the two turning points are shown once."""
+    _enough(motion)
+    rows = [*range(len(motion)), *range(len(motion) - 2, 0, -1)]
+    end = motion.times[-1]
+    back = [end + (end - motion.times[row]) for row in rows[len(motion) :]]
+    start = motion.times[0]
+    return motion.take(rows, [time - start for time in (*motion.times, *back)])
+
+
+def jump(motion: Motion) -> float:
+    """How large the step from the last frame to the first is, in steps of the usual size."""
+    usual = float(np.median(motion.steps())) if len(motion) > 1 else 0.0
+    return float(motion.apart([len(motion) - 1], [0])[0]) / max(usual, 1e-9)
+
+
+def smoothstep(share: np.ndarray) -> np.ndarray:
+    """From 0 to 1 without a kink at either end."""
+    t = np.clip(share, 0, 1)
+    return t * t * (3 - 2 * t)
+
+
+def _best(motion: Motion) -> tuple[int, int]:
+    """(first frame, the frame after the last), the latter being the one that is most like the first."""
+    _enough(motion)
+    count = len(motion)
+    channels = motion.space().channels(motion.poses)
+    speed = np.gradient(channels, axis=0)
+    seconds = motion.seconds
+    least = min(SHORTEST, float(seconds[-1] - seconds[0]) * 0.5)
+
+    def look(firsts: np.ndarray, lasts: np.ndarray) -> tuple[int, int]:
+        i, j = (each.ravel() for each in np.meshgrid(firsts, lasts, indexing="ij"))
+        fits = seconds[j] - seconds[i] >= least
+        i, j = i[fits], j[fits]
+        moves = np.sqrt(np.square(speed[i] - speed[j]).mean(axis=1)) / SIZE
+        cost = motion.apart(i, j) + 0.25 * moves
+        good = np.flatnonzero(cost <= cost.min() * 1.1 + 1e-6)
+        best = good[np.argmax((seconds[j] - seconds[i])[good])]
+        return int(i[best]), int(j[best])
+
+    stride = math.ceil(count / LOOKED_AT)
+    first, last = look(np.arange(0, count, stride), np.arange(0, count, stride))
+    if stride > 1:
+        near = np.arange(-stride, stride + 1)
+        first, last = look(*(np.unique(np.clip(at + near, 0, count - 1)) for at in (first, last)))
+    return first, last
+
+
+def _enough(motion: Motion) -> None:
+    if len(motion) < 4:
+        raise FommError(f"A loop needs at least 4 frames, not {len(motion)}.", "Use a longer clip.")
