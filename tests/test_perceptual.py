@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -121,16 +122,18 @@ def test_a_network_is_fetched_from_its_home_once_and_verified(
     state = load_file(compact_file)
     torch.save({"epoch": 20, "model": state}, folder / "net.pth")
     monkeypatch.setenv("FOMM_CACHE", str(tmp_path / "cache"))
-    place = perceptual.Home(f"{address}/net.pth", "net.pth", digest=perceptual.digest(state))
-    monkeypatch.setitem(perceptual.HOMES, "compact", place)
-    assert perceptual.digest(perceptual.obtain("compact", None).state_dict()) == place.digest
+    network = perceptual.HOMES["compact"]
+    home_of = replace(network, urls=(f"{address}/net.pth",))
+    monkeypatch.setitem(perceptual.HOMES, "compact", home_of)
+    monkeypatch.setitem(perceptual.DIGESTS, "compact", perceptual.digest(state))
+    assert perceptual.digest(perceptual.obtain("compact", None).state_dict()) == perceptual.digest(state)
     (folder / "net.pth").unlink()
     perceptual.obtain("compact", None)  # from the cache
 
-    monkeypatch.setitem(perceptual.HOMES, "compact", place._replace(digest="0" * 64))
+    monkeypatch.setitem(perceptual.DIGESTS, "compact", "0" * 64)
     with pytest.raises(FommError, match="other numbers"):
         perceptual.obtain("compact", None)
-    monkeypatch.setitem(perceptual.HOMES, "vgg19", perceptual.Home(f"{address}/gone.pth", "gone.pth", prefix="00"))
+    monkeypatch.setitem(perceptual.HOMES, "vgg19", replace(home_of, urls=(f"{address}/gone.pth",), file="gone.pth"))
     with pytest.raises(FommError, match="could not be downloaded") as failure:
         perceptual.obtain("vgg19", None)
     assert "--perceptual-weights" in failure.value.hint

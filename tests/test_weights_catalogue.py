@@ -118,6 +118,36 @@ def test_a_published_checkpoint_is_fetched_checked_and_converted(
     assert len(hub.log) == asked
 
 
+def test_a_name_that_is_not_here_is_fetched_at_first_use(
+    hub: Hub,
+    checkpoint: bytes,
+    golden: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    hub.pages["/vox.pth.tar"] = checkpoint
+    offer(monkeypatch, golden, tmp_path, Source(f"{hub.address}/vox.pth.tar", CITED))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with pytest.raises(FommError, match="not on this machine") as refused:
+        load_model("tiny", "cpu")
+    assert "fomm weights fetch tiny" in refused.value.hint
+    monkeypatch.delenv("HF_HUB_OFFLINE")
+    assert main(["export", "tiny", "-o", str(tmp_path / "out"), "--offline"]) == 1
+    assert "--offline" in capsys.readouterr().err
+    assert not hub.log
+    assert main(["weights", "info", "tiny"]) == 1, "what only describes fetches nothing"
+    capsys.readouterr()
+    assert load_model("tiny", "cpu").config.num_kp == 5
+    assert capsys.readouterr() == ("", ""), "a library is silent"
+    CATALOGUE["tiny"].path.unlink()
+    wrong = ["animate", str(tmp_path / "tiny.yaml"), str(tmp_path / "tiny.yaml"), "--weights", "tiny"]
+    assert main([*wrong, "--device", "cpu"]) == 1
+    error = capsys.readouterr().err
+    assert "Fetching tiny, about 250 MB" in error
+    assert "MIT" in error
+
+
 def test_the_next_source_is_tried_when_one_fails(
     hub: Hub,
     checkpoint: bytes,

@@ -7,8 +7,7 @@ from pathlib import Path
 
 from fomm_cli.acquire.table import Fit
 from fomm_cli.errors import FommError, nearest
-from fomm_cli.files.disk import cache_dir
-from fomm_cli.files.download import Progress, fetch
+from fomm_cli.files.foreign import Foreign
 
 _PREPROCESSING = "https://raw.githubusercontent.com/AliaksandrSiarohin/video-preprocessing"
 
@@ -91,20 +90,22 @@ ARCHIVE_SETS = {
     ),
 }
 
-TED = FommError(
-    "The TED-talks list cannot be fetched.",
-    "Its rows name no frames (start = end = 0) and its boxes lie in an intermediate crop that was never published, so "
-    "nobody can tell where in the videos its clips are; it also has no test rows.",
-)
-
-
 TED_SHA256 = "9d1cf428c9619ffd2b440edaf578569e774b157835c2b9e2f3bffac00c620001"  # of that list, as published
+
+
+def no_ted() -> FommError:
+    """Why the list of TED talks cannot be used."""
+    return FommError(
+        "The TED-talks list cannot be fetched.",
+        "Its rows name no frames (start = end = 0) and its boxes lie in an intermediate crop that was never published, "
+        "so nobody can tell where in the videos its clips are; it also has no test rows.",
+    )
 
 
 def video_set(name: str) -> VideoSet | None:
     """The set of that name, or None if the name is not one of a list of videos. `ted` is refused with the reason."""
     if name.lower() in {"ted", "ted-talks"}:
-        raise TED
+        raise no_ted()
     return VIDEO_SETS.get(name.lower())
 
 
@@ -114,15 +115,8 @@ def unknown(name: str) -> FommError:
     return FommError(f"There is no set {name!r}, and no file of that name.", f"{hint} Or give a metadata CSV file.")
 
 
-def metadata(chosen: VideoSet, progress: Progress | None = None) -> Path:
+def metadata(chosen: VideoSet) -> Path:
     """The set's list: from the cache, or downloaded from its public home, and of the expected digest either way."""
-    target = cache_dir() / "metadata" / f"{chosen.name}-{chosen.sha256[:12]}.csv"
-    for url in chosen.urls:
-        try:
-            return fetch(url, target, sha256=chosen.sha256, progress=progress)
-        except FommError as error:
-            last = error
-    raise FommError(
-        f"The list of {chosen.name} could not be fetched: {last.what}",
-        f"Download it yourself from {chosen.urls[-1]} and give its path instead of {chosen.name!r}.",
-    )
+    name = f"metadata/{chosen.name}-{chosen.sha256[:12]}.csv"
+    instead = f"its path instead of {chosen.name!r}"
+    return Foreign(f"the list of {chosen.name}", name, chosen.urls, chosen.sha256, "", instead).find()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from fomm_cli.commands.options import Offline
 from fomm_cli.errors import FommError, counted
 
 if TYPE_CHECKING:
@@ -86,6 +87,7 @@ def animate(
     engine: EngineName = ENGINE,
     precision: Precision = PRECISION,
     cuda_graphs: bool = typer.Option(False, "--cuda-graphs", help="Record the GPU's kernels once and replay them."),
+    offline: Offline = False,
     force: bool = FORCE,
     as_json: bool = JSON,
 ) -> None:

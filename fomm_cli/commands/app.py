@@ -5,6 +5,7 @@ Nothing heavy is imported on the way to `fomm --help`: a command imports the roo
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 
@@ -18,11 +19,13 @@ from fomm_cli.commands.demo import demo
 from fomm_cli.commands.doctor import doctor
 from fomm_cli.commands.eval import eval_app
 from fomm_cli.commands.export import export
+from fomm_cli.commands.progress import Downloads
 from fomm_cli.commands.reconstruct import reconstruct
 from fomm_cli.commands.runs import runs_app
 from fomm_cli.commands.train import resume, train
 from fomm_cli.commands.weights import weights_app
 from fomm_cli.errors import FommError
+from fomm_cli.files.listener import listener
 from fomm_cli.version import __version__
 
 app = typer.Typer(
@@ -74,6 +77,8 @@ def main(argv: list[str] | None = None) -> int:
         previous = signal.signal(signal.SIGTERM, terminate)
     except ValueError:  # only the main thread may install handlers; embedded use keeps its own
         previous = None
+    downloads, offline = Downloads(), os.environ.get("HF_HUB_OFFLINE")
+    heard = listener.set(downloads)
     try:
         app(args=argv, standalone_mode=True)
     except FommError as error:
@@ -90,6 +95,10 @@ def main(argv: list[str] | None = None) -> int:
             typer.echo("Interrupted.", err=True)
         return stop.code if isinstance(stop.code, int) else int(bool(stop.code))
     finally:
+        downloads.close()
+        listener.reset(heard)
+        os.environ.pop("HF_HUB_OFFLINE", None)  # --offline is of one command
+        os.environ.update({} if offline is None else {"HF_HUB_OFFLINE": offline})
         if previous is not None:
             signal.signal(signal.SIGTERM, previous)
     return 0

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import typer
 
+from fomm_cli.commands.options import Offline
+
 
 class Format(StrEnum):
     ONNX = "onnx"
@@ -33,6 +35,7 @@ def export(
         None, "--frames", metavar="CLIP", help="Real frames to compare and calibrate on; else the bundled clip."
     ),
     force: bool = typer.Option(False, "--force", help="Replace an existing export."),
+    offline: Offline = False,
     as_json: bool = typer.Option(False, "--json", help="Print one JSON document instead of the path."),
 ) -> None:
     """Write a model as three graphs (detect, encode, render) and compare them with it.

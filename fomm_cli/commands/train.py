@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from fomm_cli.commands.options import Offline
+
 if TYPE_CHECKING:
     from fomm_cli.train.run import Run
 
@@ -41,6 +43,7 @@ def train(
     ),
     dry_run: bool = typer.Option(False, "--dry-run", help="Print the plan: steps, memory, time; train nothing."),
     as_json: bool = typer.Option(False, "--json", help="Print the plan as JSON."),
+    offline: Offline = False,
     tensorboard: bool = typer.Option(False, "--tensorboard", help="Write TensorBoard events too."),
 ) -> None:
     """Train a network.

@@ -86,7 +86,7 @@ def info(
     from fomm_cli.files import disk
     from fomm_cli.weights.load import resolve
 
-    path = resolve(weights)
+    path = resolve(weights, fetching=False)
     facts = _checkpoint_facts(path) if _is_checkpoint(path) else _header_facts(path)
     facts |= {"path": str(path), "bytes": path.stat().st_size, "sha256": disk.sha256(path)}
     if as_json:
@@ -122,23 +122,12 @@ def fetch(
     """Bring weights to this machine; a published .pth.tar is checked and converted on arrival."""
     import shutil
 
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
-
     from fomm_cli.files import disk
     from fomm_cli.weights.fetch import fetch as fetch_weights
 
     if output is not None:
         disk.check_free(output, force)
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task(name, total=None, visible=False)
-        fetched = fetch_weights(
-            name, lambda done, total: bar.update(task, completed=done, total=total, visible=True), force
-        )
-    for problem in fetched.failed:
-        console.print(f"Tried {problem}", style="yellow", soft_wrap=True, markup=False, highlight=False)
+    fetched = fetch_weights(name, force)
     path = fetched.path
     if output is not None:
         with disk.atomic_path(output, force) as temporary:

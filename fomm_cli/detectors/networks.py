@@ -10,19 +10,19 @@ from typing import Any
 import numpy as np
 
 from fomm_cli.errors import FommError
-from fomm_cli.files import disk, download
 from fomm_cli.files.disk import check_payload, sha256
+from fomm_cli.files.foreign import Foreign
 
 _RAW = "https://raw.githubusercontent.com"
 
 
 @dataclass(frozen=True)
 class Network:
-    """One file from elsewhere.
+    """One of them.
 
     does      what it finds, in a few words
-    file      its name here
-    urls      its public homes, the first that answers is taken; whichever it is, it must have the digest
+    file      its name in the cache
+    urls      its public homes, see `Foreign`
     licence   of the repository that publishes it
     source    that repository
     extra     of fomm that runs it: `pip install "fomm-cli[EXTRA]"`
@@ -38,27 +38,18 @@ class Network:
     extra: str
 
     @property
+    def foreign(self) -> Foreign:
+        what, flag = f"the {self.name} network ({self.does})", f"--network {self.name}=FILE"
+        return Foreign(what, f"detectors/{self.file}", self.urls, self.sha256, self.licence, flag, self.source)
+
+    @property
     def cached(self) -> Path:
         """Where a fetched copy is, or will be."""
-        return disk.cache_dir() / "detectors" / self.file
+        return self.foreign.cached
 
     def find(self, path: str | Path | None = None, say: Callable[[str], None] | None = None) -> Path:
-        """A given file as it is; else the cached one; else a download, of the expected digest, announced by `say`."""
-        if path is not None:
-            disk.check_payload(path, f"the {self.name} network")
-            return Path(path)
-        if say is not None and not self.cached.is_file():
-            say(f"Fetching the {self.name} network ({self.licence}) from {self.source}")
-        error = FommError(f"The {self.name} network has no known address.")
-        for url in self.urls:
-            try:
-                return download.fetch(url, self.cached, sha256=self.sha256)
-            except FommError as failed:
-                error = failed
-        raise FommError(
-            f"The {self.name} network ({self.does}) could not be fetched: {error.what}",
-            f"Download it yourself from {self.source} and pass it: --network {self.name}=FILE.",
-        )
+        """Its file, as `Foreign.find` has it."""
+        return self.foreign.find(path, say)
 
 
 _PEPPA = "ainrichman/Peppa-Facial-Landmark-PyTorch"

@@ -39,7 +39,8 @@ def _sibling(final: Path) -> Path:
     return final.with_name(f".{final.stem[:100]}.{secrets.token_hex(4)}.part{final.suffix}")
 
 
-def _prepare(final: str | Path) -> Path:
+def prepared(final: str | Path) -> Path:
+    """`final` as a path whose folder exists."""
     target = Path(final)
     if not target.name:
         raise FommError(f"{final!s} is no name for an output.", "Name a file, such as result.mp4.")
@@ -82,7 +83,7 @@ def _names(error: OSError, path: Path) -> bool:
 
 def check_free(final: str | Path, force: bool = False) -> Path:
     """`final` as a path whose folder exists and which may be written: not there yet, or a file and `force`."""
-    target = _prepare(final)
+    target = prepared(final)
     if target.is_dir():
         raise FommError(f"{target} is a folder, not a file.", "Name a file inside it.")
     if target.exists() and not force:
@@ -97,7 +98,7 @@ def atomic_folder(final: str | Path, force: bool = False, pattern: str | None = 
     An empty `final` counts as absent. With `force` an existing folder is replaced as a whole; `pattern` (a glob such
     as "*.png") protects what is not ours: the folder is refused if anything else lies in it.
     """
-    target = _prepare(final)
+    target = prepared(final)
     if target.exists() and not target.is_dir():
         raise FommError(f"{target} is a file, not a folder.", "Choose another name for the folder.")
     inside = list(target.iterdir()) if target.exists() else []
@@ -197,6 +198,8 @@ def claim(file: IO[Any], inherited: bool = True, shared: bool = False) -> bool:
     inherited  True: processes forked from here hold the claim too, until all have closed the file. False: this process
                alone does, and loses it as soon as it closes any handle of the file
     shared     claims that are shared exclude only those that are not
+
+    Not filelock, which downloads use: its locks are all inherited, and asking whether one is held takes it.
     """
     try:
         import fcntl

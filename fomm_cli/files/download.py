@@ -12,8 +12,12 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from filelock import FileLock
+
 from fomm_cli.errors import FommError
-from fomm_cli.files.disk import CHUNK, _prepare, explain_os_error, sha256
+from fomm_cli.files import disk
+from fomm_cli.files.disk import CHUNK, explain_os_error
+from fomm_cli.files.listener import listener
 from fomm_cli.version import __version__
 
 Progress = Callable[[int, int | None], None]
@@ -23,66 +27,61 @@ Progress = Callable[[int, int | None], None]
 def fetch(
     url: str,
     dest: str | Path,
-    sha256: str | None = None,  # the parameter shadows the function above: _digest below
+    sha256: str | None = None,
     progress: Progress | None = None,
     attempts: int = 4,
 ) -> Path:
     """Download `url` (http or https) to `dest`: resumed where it stopped, checked, and only then given its name.
 
-    sha256   the expected digest, None = only the length is checked
+    sha256     the expected digest or its first digits, None = only the length is checked
+    progress   called as it grows, None = what `listener` says
     A file already at `dest` is kept if it has the digest (or none is asked for). The unfinished part stays beside it as
     `.NAME.download` for the next call.
     """
     if not url.lower().startswith(("http://", "https://")):
         raise FommError(f"{url} is not an http or https address.", "Download the file yourself and pass its path.")
-    target = _prepare(dest)
+    target = disk.prepared(dest)
     if _is_there(target, sha256):
         return target
+    if offline():
+        raise FommError(
+            f"{url} was not fetched before, and HF_HUB_OFFLINE (or --offline) forbids the network.",
+            "Unset it for one run, or fetch the file elsewhere.",
+        )
     part = target.with_name(f".{target.name}.download")
     try:
         with _alone(part):
             if not _is_there(target, sha256):  # another process may have done it meanwhile
-                _complete(url, part, sha256, progress, attempts, target)
+                _complete(url, part, sha256, progress or _heard(), attempts, target)
     except OSError as error:
         raise explain_os_error(error, target) from error
     return target
 
 
+def offline() -> bool:
+    """Whether the environment forbids the network: HF_HUB_OFFLINE, which the Hub's own client obeys too."""
+    return os.environ.get("HF_HUB_OFFLINE", "").upper() in {"1", "ON", "YES", "TRUE"}
+
+
+def _heard() -> Progress | None:
+    heard = listener.get()
+    return None if heard is None else heard.progress
+
+
 def _is_there(target: Path, sha256: str | None) -> bool:
-    return target.is_file() and (sha256 is None or _digest(target) == sha256.lower())
+    return target.is_file() and (sha256 is None or disk.sha256(target).startswith(sha256.lower()))
 
 
 @contextlib.contextmanager
 def _alone(part: Path) -> Iterator[None]:
-    """Wait until nobody else downloads to `part`: the processes of one training all want the same file at once.
-
-    The lock is on the part itself, so that no other file is left behind; it falls with its process, however that ends.
-    """
-    try:
-        import fcntl
-    except ImportError:  # no such locks on Windows
-        yield
-        return
-    while True:
-        with part.open("ab") as file:
-            with contextlib.suppress(OSError):  # a file system without locks
-                fcntl.flock(file, fcntl.LOCK_EX)
-            if not _is_open(part, file.fileno()):
-                continue  # it has taken its final name, or was given up
-            try:
-                yield
-            finally:
-                if _is_open(part, file.fileno()) and part.stat().st_size == 0:
-                    _forget(part)
-            return
-
-
-def _is_open(path: Path, descriptor: int) -> bool:
-    """Whether the open file still has this name."""
-    try:
-        return os.path.samestat(os.fstat(descriptor), path.stat())
-    except FileNotFoundError:
-        return False
+    """Wait until nobody else downloads to `part`: the processes of one training all want the same file at once."""
+    lock = part.with_name(part.name + ".lock")
+    with FileLock(lock):
+        try:
+            yield
+        finally:
+            with contextlib.suppress(OSError):  # one that waits notices that its file is gone, and makes another
+                lock.unlink()
 
 
 def _complete(url: str, part: Path, sha256: str | None, progress: Progress | None, attempts: int, target: Path) -> None:
@@ -106,7 +105,7 @@ def _complete(url: str, part: Path, sha256: str | None, progress: Progress | Non
         except OSError as error:
             raise explain_os_error(error, target) from error
         time.sleep(min(2.0 ** (attempt - 1), 8.0) * 0.25)
-    if sha256 is not None and (found := _digest(part)) != sha256.lower():
+    if sha256 is not None and not (found := disk.sha256(part)).startswith(sha256.lower()):
         _forget(part)
         raise FommError(
             f"{url} is not the expected file: its sha256 is {found}, not {sha256.lower()}.",
@@ -114,9 +113,6 @@ def _complete(url: str, part: Path, sha256: str | None, progress: Progress | Non
         )
     part.replace(target)
     _forget(part)
-
-
-_digest = sha256
 
 
 def _forget(part: Path) -> None:

@@ -182,7 +182,8 @@ class AntiAliasDownsample(nn.Module):
         bell = [math.exp(-(offset**2) / (2 * sigma**2 or 1)) for offset in range(-radius, radius + 1)]
         total = sum(bell) ** 2
         kernel = [[[down * across / total for across in bell] for down in bell]]
-        self.register_buffer("kernel", torch.tensor([kernel] * channels), persistent=False)
+        # On the CPU also where the network is built without numbers ("meta"): no file brings these.
+        self.register_buffer("kernel", torch.tensor([kernel] * channels, device="cpu"), persistent=False)
 
     def forward(self, image: Tensor) -> Tensor:
         if self.stride == 1:

@@ -17,6 +17,7 @@ from fomm_cli.config.schema import Config
 from fomm_cli.device import describe
 from fomm_cli.errors import FommError
 from fomm_cli.files.disk import atomic_path
+from fomm_cli.files.torch_file import read_tensors
 from fomm_cli.train.run import Options, Run, environment
 from fomm_cli.train.state import State
 from fomm_cli.weights.file import save_weights
@@ -97,10 +98,7 @@ def read(path: Path) -> dict[str, Any]:
     """A checkpoint's content, on the CPU."""
     if not path.is_file():
         raise FommError(f"There is no checkpoint at {path}.", "The run stopped before its first one: start it anew.")
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises many kinds for a broken or unsafe file
-        raise FommError(f"{path} is not a readable checkpoint: {str(error).splitlines()[0]}") from error
+    content = read_tensors(path, "checkpoint", "Take another one of the run, or start it anew.")
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise FommError(f"{path} is not a checkpoint of this version of fomm.")
     return content

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fomm_cli.errors import FommError
-from fomm_cli.files.disk import cache_dir, check_payload, sha256
-from fomm_cli.files.download import fetch
+from fomm_cli.files.disk import check_payload
+from fomm_cli.files.foreign import Foreign
+from fomm_cli.files.torch_file import read_tensors
 
 VGG19_WIDTHS: tuple[tuple[int, ...], ...] = ((64, 64), (128, 128), (256,) * 4, (512,) * 4, (512,) * 4)
 """Convolutions of VGG-19, a tuple for each stage between two poolings."""
@@ -47,9 +47,9 @@ class Vgg19(nn.Module):
             if number:
                 self.plan.append(("pool", False))
                 index += 1
-            for place, channels in enumerate(stage):
+            for position, channels in enumerate(stage):
                 self.layers[str(index)] = nn.Conv2d(width, channels, 3, padding=1)
-                self.plan.append((str(index), place == 0))
+                self.plan.append((str(index), position == 0))
                 index, width = index + 2, channels
                 if number == len(VGG19_WIDTHS) - 1:
                     break  # nothing after relu5_1 is used
@@ -88,8 +88,8 @@ class Compact(nn.Module):
         self.stages: list[list[str]] = []
         for number, stage in enumerate(COMPACT_WIDTHS, 1):
             names = []
-            for place, channels in enumerate(stage, 1):
-                name = f"conv{number}{place}"
+            for position, channels in enumerate(stage, 1):
+                name = f"conv{number}{position}"
                 self.add_module(name, nn.Conv2d(width, channels, 3))
                 names.append(name)
                 width = channels
@@ -107,9 +107,9 @@ class Compact(nn.Module):
         for number, names in enumerate(self.stages):
             if number:
                 x = F.max_pool2d(x, 2)
-            for place, name in enumerate(names):
+            for position, name in enumerate(names):
                 x = F.relu(getattr(self, name)(F.pad(x, (1, 1, 1, 1), mode="reflect")), inplace=True)
-                if place == 0:
+                if position == 0:
                     slices.append(F.relu(getattr(self, f"{name}_aux")(x), inplace=True))
         return slices
 
@@ -124,51 +124,41 @@ def build(kind: str) -> Vgg19 | Compact:
     return Vgg19() if kind == "vgg19" else Compact()
 
 
-class Home(NamedTuple):
-    """Where a network's file is published.
-
-    url      the file
-    name     what it is called in the cache
-    digest   of its tensors, see `digest`; None where the file's own name carries a checksum
-    prefix   first digits of the file's SHA-256
-    """
-
-    url: str
-    name: str
-    digest: str | None = None
-    prefix: str | None = None
-
-
 HOMES = {
     # torchvision's VGG19_Weights.IMAGENET1K_V1; the name ends in the first digits of the file's SHA-256.
-    "vgg19": Home("https://download.pytorch.org/models/vgg19-dcbb9e9d.pth", "vgg19-dcbb9e9d.pth", prefix="dcbb9e9d"),
-    # Collaborative-Distillation (Wang et al., CVPR 2020), MIT licence: the fifth encoder of its 16 times smaller set.
-    "compact": Home(
-        "https://raw.githubusercontent.com/MingSun-Tse/Collaborative-Distillation/"
-        "75c1b81c1dbea11c96d3fb04e96f207dee16dcbb/trained_models/wct_se_16x_new/20191109-211322_E20.pth",
-        "vgg19-compact.pth",
-        digest="b919508cb27b1acc4f8b55475c38f63f11bad68b5b0019ef08c1dba05ffba8aa",
+    "vgg19": Foreign(
+        what="the vgg19 perceptual network, 548 MB,",
+        file="perceptual/vgg19-dcbb9e9d.pth",
+        urls=("https://download.pytorch.org/models/vgg19-dcbb9e9d.pth",),
+        sha256="dcbb9e9d",
+        licence="BSD-3-Clause",
+        flag="--perceptual-weights FILE",
+    ),
+    # Collaborative-Distillation (Wang et al., CVPR 2020): the fifth encoder of its 16 times smaller set.
+    "compact": Foreign(
+        what="the compact perceptual network",
+        file="perceptual/vgg19-compact.pth",
+        urls=(
+            "https://raw.githubusercontent.com/MingSun-Tse/Collaborative-Distillation/"
+            "75c1b81c1dbea11c96d3fb04e96f207dee16dcbb/trained_models/wct_se_16x_new/20191109-211322_E20.pth",
+        ),
+        sha256=None,
+        licence="MIT",
+        flag="--perceptual-weights FILE",
     ),
 }
+
+DIGESTS = {"compact": "b919508cb27b1acc4f8b55475c38f63f11bad68b5b0019ef08c1dba05ffba8aa"}
+"""Of the published tensors, see `digest`, where nothing is known of the file."""
 
 
 def obtain(kind: str, path: str | Path | None) -> Vgg19 | Compact:
     """The frozen network: from a file if one is given, else from its public home by way of the cache, verified."""
     if path is not None:
         return load(kind, path)
-    home = HOMES[kind]
-    file = cache_dir() / "perceptual" / home.name
-    try:
-        fetch(home.url, file)
-    except FommError as error:
-        raise FommError(
-            f"The {kind} perceptual network could not be downloaded: {error.what}",
-            f"Fetch {home.url} elsewhere and give it with --perceptual-weights FILE.",
-        ) from error
-    if home.prefix is not None and not sha256(file).startswith(home.prefix):
-        raise FommError(f"{file} is damaged: its checksum is not {home.prefix}...", "Delete it and try again.")
+    file = HOMES[kind].find()
     network = load(kind, file)
-    if home.digest is not None and digest(network.state_dict()) != home.digest:
+    if kind in DIGESTS and digest(network.state_dict()) != DIGESTS[kind]:
         raise FommError(f"{file} holds other numbers than the published network.", "Delete it and try again.")
     return network
 
@@ -231,11 +221,8 @@ def _read(path: Path) -> dict[str, Tensor]:
             return load_file(path)
         except SafetensorError as error:
             raise FommError(f"{path} is not a readable safetensors file: {error}", "Download it again.") from error
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises many kinds for a broken or unsafe file
-        raise FommError(f"{path} is not a torch file of plain tensors: {error}".split("\n")[0]) from error
-    if isinstance(content, dict) and len(nested := [one for one in content.values() if isinstance(one, dict)]) == 1:
+    content = read_tensors(path, "perceptual network", "Download it again.")
+    if isinstance(content, dict) and len(nested := [part for part in content.values() if isinstance(part, dict)]) == 1:
         content = nested[0]  # some trainings store their state dict beside epoch and options
     if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
         raise FommError(f"{path} is not a flat state dict.")

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from pathlib import Path
 from typing import NamedTuple
 
 from fomm_cli.errors import FommError, nearest
 from fomm_cli.files import disk, download
+from fomm_cli.files.listener import announce
 from fomm_cli.weights import hub
 from fomm_cli.weights.catalogue import CATALOGUE, Entry, Source
 from fomm_cli.weights.header import looks_like_checkpoint
-from fomm_cli.weights.load import resolve
-
-_TRUE = {"1", "ON", "YES", "TRUE"}
 
 
 class Fetched(NamedTuple):
@@ -32,12 +29,13 @@ class Fetched(NamedTuple):
     failed: list[str]
 
 
-def fetch(name: str, progress: download.Progress | None = None, force: bool = False) -> Fetched:
+def fetch(name: str, force: bool = False) -> Fetched:
     """Bring a catalogue name or an hf:// address to this machine.
 
     A catalogue name is downloaded from its sources in turn until one arrives whole, is checked (the published hash
     where there is one; every key and shape against the preset of that name, always) and stored converted in
     `cache_dir()/weights`. An hf:// file stays in the Hub client's cache; a `.pth.tar` there is converted next to ours.
+    `files.listener` hears of size, licences, progress and of sources that failed.
     force   fetch again what is here already
     """
     if name.startswith(hub.SCHEME):
@@ -46,15 +44,25 @@ def fetch(name: str, progress: download.Progress | None = None, force: bool = Fa
         raise FommError(f"There are no weights called {name!r}.", nearest(name, list(CATALOGUE)))
     entry = CATALOGUE[name]
     if entry.bundled:
-        return Fetched(resolve(name), None, "bundled with fomm", [])
+        if not entry.path.is_file():
+            raise FommError(
+                f"The bundled weights {entry.name} are missing from this installation.",
+                "Install fomm again: pip install --force-reinstall fomm-cli.",
+            )
+        return Fetched(entry.path, None, "bundled with fomm", [])
     if entry.path.is_file() and not force:
         return Fetched(entry.path, None, "here already", [])
     failed = []
     for source in entry.sources:
+        announce(
+            f"Fetching {name}, about {entry.megabytes} MB, from {source.address}\n"
+            f"  Licence of the weights: {entry.weights_licence}. Of the data: {entry.data_licence}."
+        )
         try:
-            note = _from_source(entry, source, progress)
+            note = _from_source(entry, source)
         except FommError as error:
             failed.append(f"{source.address}: {error.what}")
+            announce(f"Tried {failed[-1]}")
         else:
             return Fetched(entry.path, source.address, note, failed)
     raise FommError(
@@ -78,17 +86,15 @@ def _from_hub(address: str, force: bool) -> Fetched:
     return Fetched(target, address, f"converted; assumed {told}", [])
 
 
-def _from_source(entry: Entry, source: Source, progress: download.Progress | None) -> str:
+def _from_source(entry: Entry, source: Source) -> str:
     """Download, check and convert one source; returns what to know about its origin."""
     from fomm_cli.weights.convert import convert
 
     if source.address.startswith(hub.SCHEME):
         original, ours = hub.download(source.address), False
     else:
-        if os.environ.get("HF_HUB_OFFLINE", "").upper() in _TRUE:
-            raise FommError("HF_HUB_OFFLINE forbids the download.")
         original = disk.cache_dir() / "downloads" / f"{_short(source.address)}-{entry.name}.pth.tar"
-        download.fetch(source.address, original, source.sha256, progress)
+        download.fetch(source.address, original, source.sha256)
         ours = True
     try:
         note = _check_hash(original, source)

@@ -72,13 +72,16 @@ def save_weights(
     return Path(path)
 
 
-def read_weights(path: str | Path) -> Weights:
-    """Header and tensors of a weights file; FommError for anything that is not one (see `read_header`)."""
-    header = read_header(path)
+def read_weights(file: str | Path | Header) -> Weights:
+    """Header and tensors of a weights file; FommError for anything that is not one (see `read_header`).
+
+    file   its path, or its header where that was read before
+    """
+    header = file if isinstance(file, Header) else read_header(file)
     try:
         tensors = load_file(header.path)
     except (SafetensorError, OSError) as error:
-        raise FommError(f"{path} could not be read: {error}.", "Fetch or convert it again.") from error
+        raise FommError(f"{header.path} could not be read: {error}.", "Fetch or convert it again.") from error
     model: StateDict = {}
     discriminator: StateDict = {}
     for name, tensor in tensors.items():
@@ -124,10 +127,15 @@ def build_discriminator(config: Config) -> Discriminator:
 def expected_shapes(config: Config, discriminator: bool = False) -> dict[str, Shape]:
     """Name -> shape of every tensor that the config's networks hold, the discriminator's under its prefix."""
     with torch.device("meta"):
-        shapes = _shapes(build_model(config))
-        if discriminator:
-            shapes |= {f"discriminator.{name}": shape for name, shape in _shapes(build_discriminator(config)).items()}
-    return shapes
+        shapes = shapes_of(build_model(config))
+    return shapes | discriminator_shapes(config) if discriminator else shapes
+
+
+def discriminator_shapes(config: Config) -> dict[str, Shape]:
+    """The same for the discriminator alone."""
+    with torch.device("meta"):
+        shapes = shapes_of(build_discriminator(config))
+    return {f"discriminator.{name}": shape for name, shape in shapes.items()}
 
 
 def compare(expected: Mapping[str, Shape], found: Mapping[str, Shape], where: str, hint: str = "") -> None:
@@ -155,7 +163,8 @@ def _build(make: Callable[[], _Module], config: Config) -> _Module:
             raise FommError(f"No network can be built from the config of {config.name}: {error}.") from error
 
 
-def _shapes(module: nn.Module) -> dict[str, Shape]:
+def shapes_of(module: nn.Module) -> dict[str, Shape]:
+    """Name -> shape of every tensor of its state."""
     return {name: tuple(value.shape) for name, value in module.state_dict().items()}
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fomm_cli.errors import FommError
+from fomm_cli.files.download import offline
 
 SCHEME = "hf://"
 _KINDS = {"spaces": "space", "datasets": "dataset", "models": "model"}
@@ -70,10 +71,13 @@ def _get(wanted: HubFile, file: str) -> Path:
 
     for attempt in range(1, _ATTEMPTS + 1):
         try:
-            return Path(hf_hub_download(wanted.repo, file, repo_type=wanted.kind, revision=wanted.revision))
+            found = hf_hub_download(
+                wanted.repo, file, repo_type=wanted.kind, revision=wanted.revision, local_files_only=offline()
+            )
+            return Path(found)
         except LocalEntryNotFoundError as error:  # nothing in the cache, and the Hub could not be asked
-            if wanted.file is None and (found := _cached(wanted)) is not None:
-                return found
+            if wanted.file is None and (cached := _cached(wanted)) is not None:
+                return cached
             raise _translate(wanted, error) from error
         except EntryNotFoundError as error:
             raise _NoSuchFileError(

@@ -6,30 +6,44 @@ import os
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import torch
+
 from fomm_cli import device as devices
 from fomm_cli.config.schema import Config
 from fomm_cli.errors import FommError, nearest
+from fomm_cli.files.download import offline
 from fomm_cli.model.network import FirstOrderModel
 from fomm_cli.weights.catalogue import CATALOGUE, DEFAULT, Entry
 from fomm_cli.weights.convert import read_published
-from fomm_cli.weights.file import StateDict, Weights, build_model, compare, expected_shapes, read_weights
-from fomm_cli.weights.header import looks_like_checkpoint, read_header
+from fomm_cli.weights.fetch import fetch
+from fomm_cli.weights.file import (
+    Shape,
+    StateDict,
+    build_model,
+    compare,
+    discriminator_shapes,
+    expected_shapes,
+    read_weights,
+    shapes_of,
+)
+from fomm_cli.weights.header import Header, looks_like_checkpoint, read_header
 from fomm_cli.weights.hub import SCHEME, download
 
 _SUFFIXES = (".safetensors", ".tar", ".pth", ".pt")
 
 
-def resolve(name_or_path: str | Path) -> Path:
+def resolve(name_or_path: str | Path, fetching: bool = True) -> Path:
     """The file behind a bundled name, a path, an hf:// address or a catalogue name.
 
-    Names stand before files of the same name: write ./toon-128 for the file. Only hf:// reaches for the network, where
-    its cache does not hold the file; a published checkpoint is a pickle and must be fetched (and so converted) first.
-    Raises FommError: unknown name (the nearest one is suggested), a name not fetched yet, a missing file.
+    Names stand before files of the same name: write ./toon-128 for the file. What is not on this machine yet, a name or
+    an hf:// file, is fetched (and a published checkpoint converted); `files.listener` hears of it.
+    fetching   False: a name that is not here is refused; only hf:// is fetched, being no more than an address
+    Raises FommError: unknown name (the nearest one is suggested), a missing file, what cannot or may not be fetched.
     """
     name = str(name_or_path)
     if isinstance(name_or_path, str):
         if name in CATALOGUE:
-            return _known(CATALOGUE[name])
+            return _known(CATALOGUE[name], fetching)
         if name.startswith(SCHEME):
             return download(name)
         if name.startswith(("http://", "https://")):
@@ -49,16 +63,14 @@ def resolve(name_or_path: str | Path) -> Path:
     )
 
 
-def _known(entry: Entry) -> Path:
+def _known(entry: Entry, fetching: bool) -> Path:
     if entry.path.is_file():
         return entry.path
-    if entry.bundled:
-        raise FommError(
-            f"The bundled weights {entry.name} are missing from this installation.",
-            "Install fomm again: pip install --force-reinstall fomm-cli.",
-        )
+    if fetching and (entry.bundled or not offline()):
+        return fetch(entry.name).path
+    forbidden = ", and HF_HUB_OFFLINE or --offline forbids to fetch it" if fetching else ""
     raise FommError(
-        f"{entry.name} is not on this machine yet.",
+        f"{entry.name} is not on this machine yet{forbidden}.",
         f"`fomm weights fetch {entry.name}` downloads and converts it; `fomm weights list` tells its licence.",
     )
 
@@ -67,7 +79,7 @@ def _no_file(name: str) -> str:
     bare = Path(name).name.split(".")[0]
     if name.count("/") == 1 and not name.endswith(_SUFFIXES) and not name.startswith((".", "/")):
         return f"For a repository on the Hub write {SCHEME}{name}."
-    return f"The name {bare} would do: leave the folder and suffix away." if bare in CATALOGUE else "Check the path."
+    return f"The name {bare} would do: leave out folder and suffix." if bare in CATALOGUE else "Check the path."
 
 
 class Initial(NamedTuple):
@@ -96,12 +108,13 @@ def load_model(name_or_path: str | Path = DEFAULT, device: str = "auto") -> Firs
                    architecture
     Raises FommError: unknown name, unreadable or foreign file, tensors that do not fit the config beside them.
     """
-    place = devices.resolve(device)
-    path = resolve(name_or_path)
-    weights = _checked(path)
-    model = build_model(weights.header.config)
-    model.load_state_dict(weights.model)
-    return model.eval().requires_grad_(False).to(place)
+    wanted = devices.resolve(device)
+    header = read_header(resolve(name_or_path))
+    with torch.device("meta"):  # without numbers: the file brings them
+        model = build_model(header.config)
+    _check(header, shapes_of(model))
+    model.load_state_dict(read_weights(header).model, assign=True)
+    return model.eval().requires_grad_(False).to(wanted)
 
 
 def read_config(name_or_path: str | Path = DEFAULT) -> Config:
@@ -118,18 +131,19 @@ def init_from(name_or_path: str | Path) -> Initial:
     if looks_like_checkpoint(path):
         published = read_published(path)
         return Initial(published.config, published.model, published.discriminator, published.assumed, path)
-    weights = _checked(path)
-    return Initial(weights.header.config, weights.model, weights.discriminator, {}, path)
-
-
-def _checked(path: Path) -> Weights:
-    """The file's tensors, known to fit its config before anything is allocated for them."""
     header = read_header(path)
-    shapes = {name: shape for name, (_, shape) in header.tensors.items()}
+    _check(header, expected_shapes(header.config))
+    weights = read_weights(header)
+    return Initial(header.config, weights.model, weights.discriminator, {}, path)
+
+
+def _check(header: Header, expected: dict[str, Shape]) -> None:
+    """That the file's tensors fit its config, before any of them is read; `expected` are those of the model."""
+    if "discriminator" in header.parts:
+        expected = expected | discriminator_shapes(header.config)
     compare(
-        expected_shapes(header.config, "discriminator" in header.parts),
-        shapes,
-        str(path),
+        expected,
+        {name: shape for name, (_, shape) in header.tensors.items()},
+        str(header.path),
         "The file was changed after it was written; fetch or convert it again.",
     )
-    return read_weights(path)

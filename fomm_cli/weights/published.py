@@ -6,18 +6,17 @@ before. Both are read with `weights_only=True`, which allows tensors and plain c
 
 from __future__ import annotations
 
-import pickle
-import re
 import tarfile
 import zipfile
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from fomm_cli.errors import FommError
 from fomm_cli.files import disk
+from fomm_cli.files.torch_file import read_tensors
 
 PARTS = ("generator", "kp_detector", "discriminator")
 _WHAT = "the checkpoint"
@@ -45,7 +44,7 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
     """
     path = Path(path)
     _refuse_archives(path)
-    stored = _load(path)
+    stored = read_tensors(path, "torch checkpoint", _AGAIN)
     if not isinstance(stored, dict):
         raise FommError(f"{path} holds a {type(stored).__name__}, not a dict of networks.", _expected())
     parts = {name: _tensors(path, name, stored[name]) for name in PARTS if name in stored}
@@ -93,30 +92,6 @@ def _refuse_repacked(path: Path) -> None:
         raise FommError(f"{path} is a zip archive, but not one that torch wrote.", hint)
     if any(record.compress_type != zipfile.ZIP_STORED for record in records):
         raise FommError(f"{path} was unpacked and packed again by an archiver.", _NO_ARCHIVE)
-
-
-def _load(path: Path) -> Any:
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        refused = re.search(r"GLOBAL\s+`?([\w.]+)", str(error))
-        if refused is None:
-            raise FommError(
-                f"{path} is no torch checkpoint, or a damaged one: truncated or altered.", _AGAIN
-            ) from error
-        raise FommError(
-            f"{path} was refused: beside tensors its pickle names {refused[1][:60]}, which could run code when loaded.",
-            "Use a checkpoint from a source you trust. If this one is yours, save it again with tensors, numbers, "
-            "lists and dicts only.",
-        ) from error
-    except MemoryError:
-        raise
-    except OSError as error:
-        raise disk.explain_os_error(error, path, "read") from error
-    except Exception as error:  # a damaged pickle fails in every way there is: EOFError, KeyError, RuntimeError, ...
-        raise FommError(
-            f"{path} is truncated or damaged: torch cannot read it ({type(error).__name__}).", _AGAIN
-        ) from error
 
 
 def _tensors(path: Path, part: str, stored: object) -> dict[str, Tensor]:
