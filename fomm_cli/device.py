@@ -1,4 +1,4 @@
-"""The one place where "auto" becomes a device; processors and memory of this process."""
+"""The one place where "auto" becomes a device, and what is known of the machine: processors, memory, versions."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import platform
 import shutil
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fomm_cli.errors import FommError, counted, nearest
 
@@ -107,10 +107,10 @@ def processors() -> int:
 
 
 def peak_memory(device: torch.device) -> float:
-    """The most memory so far in GiB: of the GPU, or of this process."""
-    if device.type == "cuda":
-        import torch
+    """The most so far, in GiB: of the GPU, or of this process."""
+    import torch
 
+    if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**30
     try:
         import resource
@@ -118,3 +118,45 @@ def peak_memory(device: torch.device) -> float:
         return 0.0
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**30
+
+
+PACKAGES = ("torch", "torchvision", "numpy", "pillow", "av", "lpips", "torchmetrics", "onnxruntime", "ai-edge-litert")
+"""Those that could change a number."""
+
+
+def versions() -> dict[str, str]:
+    """Of fomm, of Python and of the packages that are installed: the same in every report of what computed it."""
+    from importlib import metadata
+
+    from fomm_cli.version import __version__
+
+    found = {"fomm": __version__, "python": platform.python_version()}
+    for package in PACKAGES:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            found[package] = metadata.version(package)
+    return found
+
+
+def machine(device: torch.device) -> dict[str, Any]:
+    """Device, processor, threads and versions: for the head of a measurement of time."""
+    import torch
+
+    return {
+        "device": describe(device),
+        "processor": _processor(),
+        "threads": torch.get_num_threads(),
+        "cores": processors(),
+        "load": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
+        **versions(),
+    }
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    flags = " ".join(line for line in lines if line.startswith(("flags", "Features"))).split()
+    units = [flag for flag in ("avx2", "avx512f", "avx512_bf16", "amx_bf16", "avx512_vnni") if flag in flags]
+    return f"{names[0] if names else platform.machine()} ({', '.join(units) or 'no vector units known'})"

@@ -33,6 +33,10 @@ class World(NamedTuple):
     def first(self) -> bool:
         return self.rank == 0
 
+    def mine(self, count: int) -> range:
+        """Which of `count` items are this process's: every size-th, so that long clips side by side part."""
+        return range(self.rank, count, self.size)
+
 
 def from_environment() -> World:
     """What torchrun says in this process's environment; alone without it."""
@@ -43,8 +47,11 @@ def from_environment() -> World:
 
 
 @contextmanager
-def joined(world: World, device: torch.device) -> Iterator[None]:
-    """Talk to the other processes: NCCL between GPUs, gloo between processors."""
+def joined(world: World, device: torch.device, wait: timedelta = timedelta(hours=2)) -> Iterator[None]:
+    """Talk to the other processes: NCCL between GPUs, gloo between processors.
+
+    wait  how long for the slowest of them; in a training the others wait while the first one validates
+    """
     if world.size == 1:
         yield
         return
@@ -54,7 +61,7 @@ def joined(world: World, device: torch.device) -> Iterator[None]:
         "nccl" if device.type == "cuda" else "gloo",
         rank=world.rank,
         world_size=world.size,
-        timeout=timedelta(hours=2),  # the others wait while the first process validates
+        timeout=wait,
     )
     try:
         yield

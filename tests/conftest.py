@@ -30,6 +30,22 @@ def golden_regions(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return _unpacked(tmp_path_factory, "golden_regions")
 
 
+@pytest.fixture(scope="session")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data set of tiny film strips, see `evaluation.write_clips`."""
+    from tests.evaluation import write_clips
+
+    return write_clips(tmp_path_factory.mktemp("eval") / "set")
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Weights of a tiny first-order network for 32 px."""
+    from tests.evaluation import write_tiny
+
+    return write_tiny(tmp_path_factory.mktemp("weights") / "tiny.safetensors")
+
+
 def _unpacked(tmp_path_factory: pytest.TempPathFactory, name: str) -> Path:
     folder = tmp_path_factory.mktemp(name)
     with tarfile.open(Path(__file__).parent / f"{name}.tar.xz") as archive:

@@ -12,11 +12,9 @@ from torchmetrics.functional.image import structural_similarity_index_measure
 
 from fomm_cli.errors import FommError
 from fomm_cli.evaluate import statistics
-from fomm_cli.evaluate.animation import pose_error
 from fomm_cli.evaluate.lpips import Lpips, load
-from fomm_cli.evaluate.measures import Measures, chosen
-from fomm_cli.evaluate.metrics import absolute_error, spread, squared_error, ssim
-from fomm_cli.evaluate.observers import Observers, compare_embeddings, compare_points
+from fomm_cli.evaluate.metrics import Measures, absolute_error, chosen, spread, squared_error, ssim
+from fomm_cli.evaluate.observers import Observers, compare_embeddings, compare_points, pose_error
 from fomm_cli.evaluate.records import Record, Tally
 from fomm_cli.evaluate.report import results
 from fomm_cli.model.pixels import psnr

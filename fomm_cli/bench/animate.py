@@ -10,8 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fomm_cli.bench.protocol import Gate, Row, Timing, gate, machine, take_turns
+from fomm_cli.bench.protocol import Gate, Row, Timing, gate, take_turns
 from fomm_cli.bench.stand_in import clip
+from fomm_cli.device import machine
 from fomm_cli.engine.base import Engine
 from fomm_cli.engine.choose import best_precision, make_engine
 from fomm_cli.engine.fused import DTYPES

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import os
-import platform
 import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from fomm_cli.device import describe, processors
 from fomm_cli.errors import FommError
 from fomm_cli.model.pixels import psnr
-from fomm_cli.version import __version__
 
 
 class Row(NamedTuple):
@@ -150,28 +145,3 @@ def gate(
 def _wait(device: torch.device) -> None:
     if device.type == "cuda":
         torch.cuda.synchronize(device)
-
-
-def machine(device: torch.device) -> dict[str, Any]:
-    """Processor, threads and versions, for the head of a report."""
-    return {
-        "device": describe(device),
-        "processor": _processor(),
-        "threads": torch.get_num_threads(),
-        "cores": processors(),
-        "load": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
-        "torch": torch.__version__,
-        "fomm": __version__,
-        "python": platform.python_version(),
-    }
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    flags = " ".join(line for line in lines if line.startswith(("flags", "Features"))).split()
-    units = [flag for flag in ("avx2", "avx512f", "avx512_bf16", "amx_bf16", "avx512_vnni") if flag in flags]
-    return f"{names[0] if names else platform.machine()} ({', '.join(units) or 'no vector units known'})"

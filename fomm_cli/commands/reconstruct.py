@@ -37,45 +37,33 @@ def reconstruct(
     from rich.console import Console
     from rich.progress import Progress
 
-    from fomm_cli import device as devices
     from fomm_cli.device import keep_freed_memory
-    from fomm_cli.evaluate.clip import reconstruct as run
-    from fomm_cli.evaluate.measures import DEFAULT, Measures
-    from fomm_cli.evaluate.methods import methods
+    from fomm_cli.evaluate.metrics import METRICS
+    from fomm_cli.evaluate.reconstruct import reconstruct as rebuild
     from fomm_cli.files.disk import check_free
-    from fomm_cli.model.pixels import psnr
-    from fomm_cli.weights.catalogue import DEFAULT as BUNDLED
+    from fomm_cli.weights.catalogue import DEFAULT
 
     path = output if output is not None else Path(f"{video.stem or video.resolve().stem}-reconstructed.mp4")
     if path.suffix:
         check_free(path, force)
     keep_freed_memory()
-    (method,) = methods([weights or BUNDLED], [], device)
-    assert method.size is not None
     console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("rebuilding", total=None)
-        done = run(
+        done = rebuild(
             video,
             path,
-            method,
-            Measures(DEFAULT),
-            method.size,
-            layout.value,
-            crf,
-            batch,
-            devices.resolve(device),
-            force,
-            lambda count: bar.update(task, completed=count),
+            weights or DEFAULT,
+            layout=layout.value,
+            crf=crf,
+            batch=batch,
+            device=device,
+            force=force,
+            progress=lambda count: bar.update(task, completed=count),
         )
-    error = done.tally.mean("squared")
-    found = {
-        "l1": done.tally.mean("l1"),
-        "psnr": psnr(error) if error else None,
-        "ssim": done.tally.mean("ssim"),
-    }
     if as_json:
-        typer.echo(json.dumps({"output": str(path), "weights": method.name, "frames": done.frames, **found}, indent=2))
+        about = {"output": str(path), "weights": done.weights, "frames": done.frames}
+        typer.echo(json.dumps({**about, **done.numbers}, indent=2, allow_nan=False))
         return
-    numbers = " · ".join(f"{name.upper()} {value:.4f}" for name, value in found.items() if value is not None)
-    typer.echo(f"{path}\n{counted(done.frames, 'frame')} · {numbers}")
+    numbers = [f"{METRICS[name].title} {METRICS[name].text(value)}" for name, value in done.numbers.items()]
+    typer.echo(f"{path}\n{' · '.join([counted(done.frames, 'frame'), *numbers])}")

@@ -192,13 +192,12 @@ class FaceIdentity:
         self.digest = "+".join(part for part in (self.network.digest, landmarks.digest) if part)
 
     def embedding(self, frame: np.ndarray) -> np.ndarray | None:
-        points = self.landmarks.points(frame)
+        return self.embedding_at(frame, self.landmarks.points(frame))
+
+    def embedding_at(self, frame: np.ndarray, points: np.ndarray | None) -> np.ndarray | None:
+        """The embedding of a face whose 68 points are known."""
         if points is None:
             return None
-        return self.of(frame, points)
-
-    def of(self, frame: np.ndarray, points: np.ndarray) -> np.ndarray:
-        """The embedding of a face whose 68 points are known."""
         face = (align(frame, five(points)).astype(np.float32) / 255 - _MEAN) / _STD
         answer = self.network(np.ascontiguousarray(face.transpose(2, 0, 1)[None]))[0].astype(np.float64)
         return answer / max(float(np.linalg.norm(answer)), 1e-12)

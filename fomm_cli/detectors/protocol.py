@@ -59,3 +59,7 @@ class EmbeddingDetector(Protocol):
     def embedding(self, frame: np.ndarray) -> np.ndarray | None:
         """Of a frame uint8 (H, W, 3): float (D,), near for the same person. None where nobody is found."""
         ...
+
+    def embedding_at(self, frame: np.ndarray, points: np.ndarray | None) -> np.ndarray | None:
+        """The same where the points of its suite are known already, None if there were none: nothing is found twice."""
+        ...

@@ -6,7 +6,7 @@ its record, so that a resumed or shared evaluation needs none of them twice.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import torch
 
 from fomm_cli.errors import FommError
 from fomm_cli.evaluate.lpips import read_safely
+from fomm_cli.evaluate.records import Record, Store
 from fomm_cli.files import disk
 
 TRUTH = "driving frames"
@@ -94,38 +95,33 @@ class Cloud:
         self._outer = self._outer + exact.T @ exact
 
     def distance(self, other: Cloud) -> float | None:
-        """|m - m'|^2 + tr(C + C' - 2 sqrt(C C')); None with fewer than two frames on a side."""
-        if min(self.count, other.count) < 2:
+        """|m - m'|^2 + tr(C + C' - 2 sqrt(C C')); None with fewer than two frames or features that are no numbers."""
+        if min(self.count, other.count) < 2 or not np.isfinite(self._outer + other._outer).all():
             return None
         (m, c), (n, d) = self._moments(), other._moments()
         values, vectors = np.linalg.eigh(c)
         root = (vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T
         # The trace of sqrt(C C') is that of sqrt(R C' R), R = sqrt(C), which is symmetric.
         shared = np.sqrt(np.maximum(np.linalg.eigvalsh(root @ d @ root), 0)).sum()
-        return float(max(0.0, (m - n) @ (m - n) + np.trace(c) + np.trace(d) - 2 * shared))
+        found = float(max(0.0, (m - n) @ (m - n) + np.trace(c) + np.trace(d) - 2 * shared))
+        return found if np.isfinite(found) else None
 
     def _moments(self) -> tuple[np.ndarray, np.ndarray]:
         mean = self._sum / self.count
         return mean, (self._outer - self.count * np.outer(mean, mean)) / (self.count - 1)
 
 
-def complete(report: dict[str, Any], clips: Iterable[dict[str, np.ndarray]], columns: Sequence[str]) -> None:
-    """Put the FID of every column into a report.
-
-    clips  the features of each clip: column, or TRUTH -> (frames, D)
-    """
-    clouds = {column: Cloud() for column in (TRUTH, *columns)}
-    for features in clips:
-        for column, cloud in clouds.items():
-            cloud.add(features[column])
-    for column in columns:
+def complete(report: dict[str, Any], records: Sequence[Record], store: Store) -> None:
+    """Put the FID of every column into a report, from the features that the store kept of each clip."""
+    clouds = {column: Cloud() for column in (TRUTH, *report["results"])}
+    for record in records:
+        if record.skipped is None:
+            features = store.features(record.name)
+            for column, cloud in clouds.items():
+                cloud.add(features[column])
+    for column, found in report["results"].items():
         value = clouds[column].distance(clouds[TRUTH])
-        report["results"][column]["fid"] = {
-            "value": value,
-            "interval": None,
-            "over": "frames",
-            "count": clouds[column].count,
-        }
+        found["fid"] = {"value": value, "interval": None, "over": "frames", "count": clouds[column].count}
     if clouds[TRUTH].count < SIZE:
         report["notes"].append(
             f"FID of {clouds[TRUTH].count} frames: below {SIZE} it is biased upwards, and comparable only with FIDs "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,12 +18,9 @@ ALEXNET_URL = "https://download.pytorch.org/models/alexnet-owt-7be5be79.pth"
 ALEXNET_DIGEST = "7be5be79"
 """How the SHA-256 of torchvision's file begins: its publisher writes that into the name, and no more of it."""
 
-SMALLEST = 32
-"""Shortest side of a frame: AlexNet pools smaller ones away."""
-
 
 class Lpips:
-    """LPIPS v0.1 with AlexNet, as torchmetrics computes it.
+    """LPIPS v0.1 with AlexNet, as its authors' package computes it.
 
     network  a torch module called with two batches (B, 3, H, W) in [-1, 1] and returning (B, 1, 1, 1)
     """
@@ -34,8 +32,6 @@ class Lpips:
     @torch.inference_mode()
     def __call__(self, prediction: Tensor, truth: Tensor) -> Tensor:
         """prediction, truth (B, 3, H, W) in [0, 1]; returns (B,)."""
-        if min(truth.shape[-2:]) < SMALLEST:
-            raise FommError(f"LPIPS needs frames of {SMALLEST} px or more.", "Leave it out of --metrics.")
         return self.network(prediction * 2 - 1, truth * 2 - 1).reshape(-1)
 
 
@@ -63,15 +59,17 @@ def backbone(path: Path | None = None, say: Callable[[str], None] | None = None)
 def load(path: Path | None, device: torch.device, say: Callable[[str], None] | None = None) -> Lpips:
     """LPIPS with AlexNet's weights from a file, the cache or their home.
 
-    The five small layers that weigh the features come with torchmetrics.
+    The five small layers that weigh the features come with the package.
     """
     try:
-        from torchmetrics.functional.image.lpips import _LPIPS
+        from lpips import LPIPS
     except ImportError:
-        raise missing("torchmetrics, which computes LPIPS,", "eval") from None
-    network: Any = _LPIPS(pretrained=True, net="alex", pnet_rand=True, use_dropout=True)
+        raise missing("lpips, which computes LPIPS,", "eval") from None
     found = backbone(path, say)
     stored = read_safely(found)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it asks torchvision in words of old
+        network: Any = LPIPS(net="alex", pnet_rand=True, verbose=False)  # rand: without a download of its own
     slices = {f"{index}": f"net.slice{number}.{index}" for number, index in ((1, 0), (2, 3), (3, 6), (4, 8), (5, 10))}
     state = network.state_dict()
     for index, name in slices.items():

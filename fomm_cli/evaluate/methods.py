@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple, Protocol
 
@@ -43,6 +43,29 @@ class Method(Protocol):
     def start(self, source: Tensor, initial: Tensor, mode: Mode, adapt_scale: bool = True) -> Performance:
         """Take in a source (1, 3, H, W); `initial` is the driving frame that stands for its pose in relative mode."""
         ...
+
+
+class Column(NamedTuple):
+    """One column of the table: who animates and how."""
+
+    name: str
+    method: Method
+    mode: Mode
+
+
+def columns(methods: Sequence[Method], modes: Sequence[Mode]) -> list[Column]:
+    """Every method in every mode; what has to be compared stands side by side."""
+    return [Column(f"{method.name}, {mode}", method, mode) for mode in modes for method in methods]
+
+
+def floors(table: Sequence[Column]) -> dict[str, str]:
+    """Column -> the column it is compared with: of the same mode the first baseline, or the first of all."""
+    chosen: dict[str, str] = {}
+    for column in table:
+        peers = [other for other in table if other.mode == column.mode]
+        baseline = next((other for other in peers if other.method.size is None), peers[0])
+        chosen[column.name] = baseline.name
+    return chosen
 
 
 class Copy:
@@ -100,10 +123,10 @@ def methods(weights: list[str], baselines: list[str], device: str = "auto") -> l
     if weights:
         from fomm_cli.weights.load import load_model
 
-        for place, spelled in enumerate(weights):
+        for number, spelled in enumerate(weights, start=1):
             name = Path(spelled).stem if spelled.endswith(".safetensors") else spelled
             if any(name == other.name for other in found):
-                name = f"{name} ({place + 1})"
+                name = f"{name} ({number})"
             found.append(Network(name, load_model(spelled, device)))
     if not found:
         raise FommError("Nothing to evaluate.", "Give --weights NAME|FILE, or a floor with --baseline copy.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fomm_cli.detectors.protocol import EmbeddingDetector, PointDetector
 from fomm_cli.evaluate.records import Tally
@@ -25,7 +26,7 @@ class Sight(NamedTuple):
 
 
 class Observers:
-    """points: for AKD and MKR; embedding: for AED. Either may be None."""
+    """points: for AKD and MKR; embedding: for AED. Either may be None; together they are of one suite."""
 
     def __init__(self, points: PointDetector | None = None, embedding: EmbeddingDetector | None = None) -> None:
         self.points = points
@@ -43,14 +44,11 @@ class Observers:
         if self._last is not None and np.array_equal(self._last[0], frame):
             return self._last[1]  # a copied source stands still: look once
         points = self.points.points(frame) if self.points is not None else None
-        found = None
+        seen = None
         if self.embedding is not None:
-            shared = getattr(self.embedding, "landmarks", None)
-            if shared is not None and shared is self.points:
-                found = None if points is None else self.embedding.of(frame, points)  # type: ignore[attr-defined]
-            else:
-                found = self.embedding.embedding(frame)
-        sight = Sight(points, found)
+            at = self.points is not None
+            seen = self.embedding.embedding_at(frame, points) if at else self.embedding.embedding(frame)
+        sight = Sight(points, seen)
         self._last = (frame, sight)
         return sight
 
@@ -67,7 +65,11 @@ class Observers:
 
 
 def compare_points(
-    tally: Tally, true: np.ndarray | None, made: np.ndarray | None, scale: tuple[float, float] = (1.0, 1.0)
+    tally: Tally,
+    true: np.ndarray | None,
+    made: np.ndarray | None,
+    scale: tuple[float, float] = (1.0, 1.0),
+    distance: str | None = "akd",
 ) -> None:
     """One frame of AKD and MKR.
 
@@ -75,7 +77,8 @@ def compare_points(
     MKR: of the points found in the truth, the share not found in the result. A frame whose truth has none adds nothing.
     Either way it is written down as missing.
 
-    scale  x and y factors to the pixels in which distances are given
+    scale     x and y factors to the pixels in which distances are given
+    distance  what AKD is called; None leaves it out, where it would be one of shapes, too
     """
     known = _found(true)
     if not known.any():
@@ -87,9 +90,9 @@ def compare_points(
     if not seen.any():
         tally.miss("points_result")
     both = known & seen
-    if both.any():
+    if distance is not None and both.any():
         assert made is not None
-        tally.add("akd", [float((np.abs(true[both] - made[both]) * scale).mean())])
+        tally.add(distance, [float((np.abs(true[both] - made[both]) * scale).mean())])
 
 
 def _found(points: np.ndarray | None) -> np.ndarray:
@@ -97,8 +100,14 @@ def _found(points: np.ndarray | None) -> np.ndarray:
     return np.zeros(1, bool) if points is None else ~np.isnan(points).any(axis=1)
 
 
-def compare_embeddings(tally: Tally, true: np.ndarray | None, made: np.ndarray | None) -> None:
-    """One frame of AED, as the Euclidean distance and as the sum of squared differences."""
+def compare_embeddings(
+    tally: Tally,
+    true: np.ndarray | None,
+    made: np.ndarray | None,
+    distance: str = "aed",
+    squared: str | None = "aed_squared",
+) -> None:
+    """One frame of AED, as the Euclidean distance and, where it has a name, as the sum of squared differences."""
     if true is None:
         tally.miss("embedding_truth")
         return
@@ -106,6 +115,38 @@ def compare_embeddings(tally: Tally, true: np.ndarray | None, made: np.ndarray |
         tally.miss("embedding_result")
         return
     difference = np.asarray(true, np.float64) - np.asarray(made, np.float64)
-    squared = float(difference @ difference)
-    tally.add("aed", [squared**0.5])
-    tally.add("aed_squared", [squared])
+    total = float(difference @ difference)
+    tally.add(distance, [total**0.5])
+    if squared is not None:
+        tally.add(squared, [total])
+
+
+def pose_error(
+    driving: list[np.ndarray | None], result: list[np.ndarray | None], scale: tuple[float, float] = (1.0, 1.0)
+) -> list[float]:
+    """How far the points of a result are from those of its driving clip once the difference in shape is taken out.
+
+    Two people's points differ even in one pose. What differs all the time is shape, and where the subject stands: for
+    each point its mean offset over the clip is subtracted. The rest is motion that was not followed. A result
+    that stands still scores as much as the driving clip moves.
+
+    driving, result  points (N, 2) a frame, NaN or None where missing: such points are left out
+    scale            x and y factors to the pixels in which the distance is given
+    returns          of each frame with anything to compare, the mean of |dx| and |dy|
+    """
+    shape = next((points.shape for points in (*driving, *result) if points is not None), None)
+    if shape is None:
+        return []
+    nothing = np.full(shape, np.nan)
+    offsets = np.stack(
+        [
+            (nothing if made is None else made) - (nothing if true is None else true)
+            for true, made in zip(driving, result, strict=True)
+        ]
+    )
+    offsets = offsets * scale
+    known: NDArray[np.bool_] = np.asarray(np.isfinite(offsets).all(axis=2))  # (frames, N)
+    counts = known.sum(axis=0)[:, None]
+    middle = np.where(known[..., None], offsets, 0).sum(axis=0) / np.maximum(counts, 1)
+    errors = np.abs(offsets - middle).mean(axis=2)
+    return [float(errors[frame, known[frame]].mean()) for frame in range(len(offsets)) if known[frame].any()]

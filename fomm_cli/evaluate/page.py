@@ -7,21 +7,14 @@ import html
 import io
 import json
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from fomm_cli.errors import counted
-from fomm_cli.evaluate.report import HIGHER_IS_BETTER, UNITS, title
-
-
-class Figure(NamedTuple):
-    """One contact sheet, uint8 (H, W, 3), and what it shows."""
-
-    caption: str
-    picture: np.ndarray
-
+from fomm_cli.evaluate.metrics import METRICS, Metric
+from fomm_cli.evaluate.sheets import Figure
 
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 76rem; padding: 0 1rem; color: #222 }
@@ -35,31 +28,60 @@ code, pre { background: #f5f5f5; font-size: .85em; overflow-x: auto } pre { padd
 """
 
 
-def number(value: float | None, metric: str) -> str:
-    """As tables show it; the JSON has all digits."""
-    if value is None:
-        return "-"
-    return f"{value:.2f}" if metric == "psnr" else f"{value:.3f}" if metric in {"akd", "pose"} else f"{value:.4f}"
+def rows(report: dict[str, Any]) -> list[tuple[Metric, list[list[str]]]]:
+    """The table, a metric a row: for every column, the paper's included, the lines of its cell, the number first."""
+    paper = (report["paper"] or {}).get("rows", [])
+    found = report["results"]
+    made = []
+    for metric in (METRICS[name] for name in next(iter(found.values()))):
+        ours = [lines(metric, numbers[metric.name]) for numbers in found.values()]
+        made.append((metric, ours + [[str(row.get(metric.name, "-"))] for row in paper]))
+    return made
 
 
-def interval(entry: dict[str, Any], metric: str) -> str:
+def columns(report: dict[str, Any]) -> list[str]:
+    """The heads of the columns of `rows`."""
+    return [*report["results"], *(row["method"] for row in (report["paper"] or {}).get("rows", []))]
+
+
+def seen(report: dict[str, Any]) -> str:
+    """How much was looked at: clips, frames, size."""
+    size = report["size"]
+    at = f"{size[1]}x{size[0]} px" if isinstance(size, list) else str(size)
+    return f"{counted(report['clips'], 'clip')}, {counted(report['frames'], 'frame')} at {at}"
+
+
+def lines(metric: Metric, entry: dict[str, Any]) -> list[str]:
+    """A number with its interval, then what there is to say of it."""
+    text = metric.text
+    made = [text(entry["value"]) + _interval(metric, entry)]
+    each = entry.get("per_video", entry)
+    if text(each["value"]) != text(entry["value"]):
+        made.append(f"per video {text(each['value'])}")
+    if "over_copy" in entry:
+        made.append(f"of copying {text(entry['over_copy']['value'])}")
+    if "against" in entry:
+        pair = entry["against"]
+        made.append(f"less {pair['column']}: {pair['value']:+.{metric.digits}f}{_interval(metric, pair)}")
+        made.append(f"better in {pair['better']} of {pair['clips']}")
+    lost = entry.get("missing")
+    if lost and any(lost.values()):
+        made.append(f"missing {lost['truth']} true, {lost['result']} made")
+    if entry.get("identical_videos"):
+        made.append(f"{entry['identical_videos']} identical left out")
+    return made
+
+
+def _interval(metric: Metric, entry: dict[str, Any]) -> str:
     found = entry.get("interval")
-    return "" if found is None else f"[{number(found[0], metric)}, {number(found[1], metric)}]"
-
-
-def heading(metric: str) -> str:
-    """Name, unit and which way is better."""
-    arrow = "↑" if metric in HIGHER_IS_BETTER else "↓"
-    unit = UNITS.get(metric, "")
-    return f"{title(metric)} {arrow}" + (f" ({unit})" if unit else "")
+    return "" if found is None else f" [{metric.text(found[0])}, {metric.text(found[1])}]"
 
 
 def render(report: dict[str, Any], figures: Sequence[Figure]) -> str:
     """The page as text."""
-    metrics = list(next(iter(report["results"].values())))
     parts = [f"<h1>{html.escape(report['task'].capitalize())}</h1>", f"<p>{_summary(report)}</p>"]
     parts += [f'<p class="note">{html.escape(note)}</p>' for note in report["notes"]]
-    parts.append(_table(report, metrics))
+    parts.append(_table(report))
     if report.get("paper"):
         parts.append(f"<p><small>Paper: {html.escape(report['paper']['citation'])}.</small></p>")
     for figure in figures:
@@ -76,32 +98,23 @@ def render(report: dict[str, Any], figures: Sequence[Figure]) -> str:
 
 
 def _summary(report: dict[str, Any]) -> str:
-    size = report["size"]
-    shown = f"{size[1]}x{size[0]} px" if isinstance(size, list) else str(size)
-    seen = f"{counted(report['clips'], 'clip')}, {counted(report['frames'], 'frame')} at {shown}"
-    return f"{seen}; data {html.escape(str(report['data']))}. In brackets: {report['interval']}."
+    return f"{seen(report)}; data {html.escape(str(report['data']))}. In brackets: {report['interval']}."
 
 
-def _table(report: dict[str, Any], metrics: list[str]) -> str:
-    rows = ["<tr><th></th>" + "".join(f"<th>{html.escape(heading(metric))}</th>" for metric in metrics) + "</tr>"]
-    for name, found in report["results"].items():
-        cells = []
-        for metric in metrics:
-            entry = found[metric]
-            text = f"{number(entry['value'], metric)}<br><small>{interval(entry, metric)}</small>"
-            if "per_video" in entry and entry["per_video"]["value"] != entry["value"]:
-                text += f"<br><small>per video {number(entry['per_video']['value'], metric)}</small>"
-            if "over_copy" in entry:
-                text += f"<br><small>of copying {number(entry['over_copy']['value'], metric)}</small>"
-            lost = entry.get("missing")
-            if lost and any(lost.values()):
-                text += f"<br><small>missing {lost['truth']} / {lost['result']}</small>"
-            cells.append(f"<td>{text}</td>")
-        rows.append(f"<tr><td>{html.escape(name)}</td>{''.join(cells)}</tr>")
-    for row in (report.get("paper") or {}).get("rows", []):
-        cells = [f"<td>{row[metric]}</td>" if metric in row else "<td>-</td>" for metric in metrics]
-        rows.append(f'<tr class="paper"><td>{html.escape(row["method"])}</td>{"".join(cells)}</tr>')
-    return f"<table>{''.join(rows)}</table>"
+def _table(report: dict[str, Any]) -> str:
+    heads = "".join(f"<th>{html.escape(name)}</th>" for name in columns(report))
+    made = [f"<tr><th></th>{heads}</tr>"]
+    measured = len(report["results"])
+    for metric, cells in rows(report):
+        made.append(f"<tr><td>{html.escape(metric.heading)}</td>")
+        for index, cell in enumerate(cells):
+            first, *others = map(html.escape, cell)
+            number, bracket, interval = first.partition(" [")
+            text = "".join(f"<br><small>{line}</small>" for line in others)
+            kind = ' class="paper"' if index >= measured else ""
+            made.append(f"<td{kind}>{number}<small>{bracket}{interval}</small>{text}</td>")
+        made.append("</tr>")
+    return f"<table>{''.join(made)}</table>"
 
 
 def _provenance(report: dict[str, Any]) -> str:

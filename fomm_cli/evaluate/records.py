@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,14 +24,19 @@ class Tally:
     counts   quantity -> how many frames are in the sum
     missing  detector's quantity -> frames in which it found nothing: of the truth, and of the result where the truth
              had something
+    broken   quantity -> frames whose value is not a number; a mean over the others would flatter, so there is none
     """
 
     sums: dict[str, float] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
     missing: dict[str, int] = field(default_factory=dict)
+    broken: dict[str, int] = field(default_factory=dict)
 
     def add(self, quantity: str, values: Iterable[float]) -> None:
         for value in values:
+            if not math.isfinite(value):
+                self.broken[quantity] = self.broken.get(quantity, 0) + 1
+                continue
             self.sums[quantity] = self.sums.get(quantity, 0.0) + value
             self.counts[quantity] = self.counts.get(quantity, 0) + 1
 
@@ -39,29 +45,33 @@ class Tally:
 
     def mean(self, quantity: str) -> float | None:
         count = self.counts.get(quantity, 0)
-        return self.sums[quantity] / count if count else None
+        return self.sums[quantity] / count if count and quantity not in self.broken else None
 
 
 @dataclass
 class Record:
     """One clip.
 
-    digest   of its bytes
-    frames   that were measured
-    tallies  method -> what came out
-    resized  whether its frames were cropped or resized to the size of the evaluation
-    skipped  why it was not measured; None if it was
+    digest    of its bytes
+    frames    that were measured
+    tallies   column of the table -> what came out
+    resized   whether its frames were cropped or resized to the size of the evaluation
+    skipped   why it was not measured; None if it was
+    features  column -> (frames, D), where FID is asked for; kept in a file of their own
     """
 
     name: str
-    digest: str
+    digest: str = ""
     frames: int = 0
     tallies: dict[str, Tally] = field(default_factory=dict)
     resized: bool = False
     skipped: str | None = None
+    features: dict[str, np.ndarray] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
-        return {**vars(self), "tallies": {name: vars(tally) for name, tally in self.tallies.items()}}
+        plain = {**vars(self), "tallies": {name: vars(tally) for name, tally in self.tallies.items()}}
+        del plain["features"]
+        return plain
 
     @classmethod
     def from_json(cls, stored: dict[str, Any]) -> Record:
@@ -92,10 +102,20 @@ class Store:
     A later call with the same question goes on where the first stopped; another question is refused.
     """
 
-    def __init__(self, folder: Path, question: dict[str, Any], force: bool = False, writes: bool = True) -> None:
-        """writes: this process prepares the folder; the others of a torchrun only use it."""
+    def __init__(
+        self,
+        folder: Path,
+        question: dict[str, Any],
+        force: bool = False,
+        writes: bool = True,
+        wants_features: bool = False,
+    ) -> None:
+        """
+        writes          this process prepares the folder; the others of a torchrun only use it
+        wants_features  a record without its features is none
+        """
         self.folder = folder
-        self.wants_features = False  # a record without its features is then none
+        self.wants_features = wants_features
         self.key = hashlib.sha256(json.dumps(question, sort_keys=True).encode()).hexdigest()[:16]
         self.clips = folder / "clips" / self.key
         settings = folder / "settings.json"
@@ -134,17 +154,16 @@ class Store:
     def _features(self, name: str) -> Path:
         return self._path(name).with_suffix(".npz")
 
-    def keep(self, name: str, features: dict[str, np.ndarray]) -> None:
-        """Write the features of a clip: column -> (frames, D)."""
-        self.clips.mkdir(parents=True, exist_ok=True)
-        with disk.atomic_path(self._features(name), force=True) as temporary:
-            np.savez(temporary, **features)  # type: ignore[arg-type]
-
     def features(self, name: str) -> dict[str, np.ndarray]:
-        """What was kept of a clip."""
+        """What was kept of a clip: column -> (frames, D)."""
         with np.load(self._features(name), allow_pickle=False) as archive:
             return {column: archive[column] for column in archive.files}
 
     def write(self, record: Record) -> None:
+        """Keep a clip, its features first; they then leave the memory."""
         self.clips.mkdir(parents=True, exist_ok=True)
+        if record.features:
+            with disk.atomic_path(self._features(record.name), force=True) as temporary:
+                np.savez(temporary, **record.features)  # type: ignore[arg-type]
+            record.features = {}
         disk.write_text(self._path(record.name), json.dumps(record.to_json()), force=True)

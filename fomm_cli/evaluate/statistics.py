@@ -7,11 +7,14 @@ from typing import NamedTuple
 
 import numpy as np
 
+from fomm_cli.data.pairs import generator
+
 RESAMPLES = 2000
 
 
 class Estimate(NamedTuple):
-    """
+    """A number and how far to trust it.
+
     value  of the whole set; None where nothing could be measured
     low    and `high`: the 95 % bootstrap interval over videos; None with fewer than two of them
     """
@@ -26,8 +29,7 @@ NOTHING = Estimate(None, None, None)
 
 def _draws(videos: int, seed: int) -> np.ndarray:
     """(RESAMPLES, videos): how often each video is in each resample."""
-    generator = np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed)))
-    return generator.multinomial(videos, np.full(videos, 1 / videos), size=RESAMPLES).astype(np.float64)
+    return generator(seed).multinomial(videos, np.full(videos, 1 / videos), size=RESAMPLES).astype(np.float64)
 
 
 def ratio(numerators: Sequence[float], denominators: Sequence[float], seed: int = 0) -> Estimate:
@@ -38,7 +40,7 @@ def ratio(numerators: Sequence[float], denominators: Sequence[float], seed: int 
     of one video are no independent witnesses.
     """
     top, bottom = np.asarray(numerators, np.float64), np.asarray(denominators, np.float64)
-    if not len(top) or bottom.sum() == 0:
+    if not len(top) or bottom.sum() == 0 or not np.isfinite([top.sum(), bottom.sum()]).all():
         return NOTHING
     value = float(top.sum() / bottom.sum())
     if len(top) < 2:

@@ -1,5 +1,6 @@
 """The health check of weights that animate toons: four numbers on people nobody trained on.
 
+It says in a minute whether weights reach their targets; `tasks.ToonAnimation` compares methods on the same people.
 The procedural set can draw the true answer to any question of motion transfer, so nothing here depends on a detector:
 
 reconstruction  a person's first frame driven by the person's other frames, against those frames
@@ -12,15 +13,17 @@ spread          mean distance between two keypoints, in units of [-1, 1]: collap
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
+from fomm_cli import device as devices
 from fomm_cli.data.toon import Identity, Motion, boxes, draw, relative, sample_identity, sample_motion, still_head
-from fomm_cli.evaluate.methods import Copy, Method, Mode
+from fomm_cli.evaluate.methods import Copy, Method, Mode, methods
 from fomm_cli.evaluate.metrics import absolute_error, exact, spread
+from fomm_cli.evaluate.setup import Say, described
 from fomm_cli.evaluate.statistics import Estimate, mean, ratio
 
 RATE = 3.0
@@ -180,3 +183,46 @@ def summary(measured: Measured) -> dict[str, Any]:
         "reached": estimate.value is not None and estimate.value >= TARGETS["spread"],
     }
     return found
+
+
+def check_weights(
+    weights: Sequence[str],
+    identities: int = 200,
+    frames: int = 8,
+    size: int | None = None,
+    seed: int = 0,
+    adapt_scale: bool = True,
+    device: str = "auto",
+    say: Say = lambda text: None,
+    step: Callable[[str, int, int], None] = lambda name, done, total: None,
+) -> dict[str, Any]:
+    """`check` of several weights by name or path, as one document: name -> the four numbers under `weights`.
+
+    size  side of the frames; None = each weights' own
+    """
+    place = devices.resolve(device)
+    say(f"Device: {devices.describe(place)}")
+    if warned := devices.warning(place):
+        say(f"Warning: {warned}")
+    checked = methods(list(weights), [], str(place))
+    sides = {method.name: size or (min(method.size) if method.size else 128) for method in checked}
+    found = {}
+    for method in checked:
+
+        def one_more(done: int, name: str = method.name) -> None:
+            step(name, done, identities)
+
+        side = sides[method.name]
+        found[method.name] = summary(check(method, identities, frames, side, seed, adapt_scale, place, one_more))
+    return {
+        "identities": identities,
+        "frames": frames,
+        "seed": seed,
+        "adapt_scale": adapt_scale,
+        "size": sides,
+        "methods": described(checked, weights),
+        "versions": devices.versions(),
+        "device": place.type,
+        "targets": TARGETS,
+        "weights": found,
+    }

@@ -27,6 +27,7 @@ from typing import Any
 
 from fomm_cli.config import reading as configs
 from fomm_cli.config.schema import Config
+from fomm_cli.device import versions
 from fomm_cli.errors import FommError
 from fomm_cli.files.disk import claim, write_text
 
@@ -212,18 +213,12 @@ def everything(root: str | Path) -> list[Run]:
 
 def environment() -> dict[str, Any]:
     """What a run depends on besides its config: versions, machine, the code's commit."""
-    import numpy
     import torch
 
-    from fomm_cli.version import __version__
-
     found: dict[str, Any] = {
-        "fomm": __version__,
+        **versions(),
         "git": commit(Path(__file__).parent),
         "command": sys.argv,
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "numpy": numpy.__version__,
         "platform": platform.platform(),
         "threads": torch.get_num_threads(),
     }
