@@ -291,11 +291,7 @@ def _show(result: Result, as_json: bool) -> None:
     for name in page.columns(report):
         table.add_column(escape(name), justify="right")
     for metric, cells in page.rows(report):
-        shown = []
-        for first, *others in cells:
-            number, bracket, interval = first.partition(" [")
-            dim = [escape(bracket + interval).strip(), *map(escape, others)]
-            shown.append("\n".join([number, *(f"[dim]{line}[/dim]" for line in dim if line)]))
+        shown = ["\n".join([first, *(f"[dim]{escape(line)}[/dim]" for line in others)]) for first, *others in cells]
         table.add_row(metric.heading, *shown)
     Console().print(table)
     errors = Console(stderr=True)

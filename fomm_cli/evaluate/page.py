@@ -17,11 +17,11 @@ from fomm_cli.evaluate.metrics import METRICS, Metric
 from fomm_cli.evaluate.sheets import Figure
 
 _STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 76rem; padding: 0 1rem; color: #222 }
-table { border-collapse: collapse; margin: 1rem 0 } th, td { padding: .3rem .8rem; border-bottom: 1px solid #ddd }
+body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 120rem; padding: 0 2rem; color: #222 }
+table { border-collapse: collapse; margin: 1rem 0; width: 100% } th, td { padding: .3rem .8rem; border-bottom: 1px solid #ddd }
 th, td:not(:first-child) { text-align: right } th:first-child, td:first-child { text-align: left }
 small { color: #777 } .paper { color: #777; font-style: italic } figure { margin: 1.5rem 0 }
-figure img { max-width: 100%; border: 1px solid #eee } .note { background: #fff8e0; padding: .5rem .8rem }
+figure img { width: 100%; max-width: 100rem; border: 1px solid #eee } .note { background: #fff8e0; padding: .5rem .8rem }
 code, pre { background: #f5f5f5; font-size: .85em; overflow-x: auto } pre { padding: .8rem }
 @media (prefers-color-scheme: dark) { body { background: #181818; color: #ddd } th, td { border-color: #444 }
 .note { background: #3a3420 } code, pre { background: #242424 } figure img { border-color: #333 } }
@@ -52,17 +52,18 @@ def seen(report: dict[str, Any]) -> str:
 
 
 def lines(metric: Metric, entry: dict[str, Any]) -> list[str]:
-    """A number with its interval, then what there is to say of it."""
+    """A number, its interval, and what there is to say of it."""
     text = metric.text
-    made = [text(entry["value"]) + _interval(metric, entry)]
+    made = [text(entry["value"]), *_interval(metric, entry)]
     each = entry.get("per_video", entry)
     if text(each["value"]) != text(entry["value"]):
         made.append(f"per video {text(each['value'])}")
-    if "over_copy" in entry:
-        made.append(f"of copying {text(entry['over_copy']['value'])}")
     if "against" in entry:
         pair = entry["against"]
-        made.append(f"less {pair['column']}: {pair['value']:+.{metric.digits}f}{_interval(metric, pair)}")
+        if "over_copy" in entry:
+            made.append(f"{entry['over_copy']['value']:.3f} of copying")
+        made.append(f"vs {pair['column'].partition(', ')[0]} {pair['value']:+.{metric.digits}f}")
+        made += _interval(metric, pair)
         made.append(f"better in {pair['better']} of {pair['clips']}")
     lost = entry.get("missing")
     if lost and any(lost.values()):
@@ -72,9 +73,9 @@ def lines(metric: Metric, entry: dict[str, Any]) -> list[str]:
     return made
 
 
-def _interval(metric: Metric, entry: dict[str, Any]) -> str:
+def _interval(metric: Metric, entry: dict[str, Any]) -> list[str]:
     found = entry.get("interval")
-    return "" if found is None else f" [{metric.text(found[0])}, {metric.text(found[1])}]"
+    return [] if found is None else [f"[{metric.text(found[0])}, {metric.text(found[1])}]"]
 
 
 def render(report: dict[str, Any], figures: Sequence[Figure]) -> str:
@@ -109,10 +110,9 @@ def _table(report: dict[str, Any]) -> str:
         made.append(f"<tr><td>{html.escape(metric.heading)}</td>")
         for index, cell in enumerate(cells):
             first, *others = map(html.escape, cell)
-            number, bracket, interval = first.partition(" [")
             text = "".join(f"<br><small>{line}</small>" for line in others)
             kind = ' class="paper"' if index >= measured else ""
-            made.append(f"<td{kind}>{number}<small>{bracket}{interval}</small>{text}</td>")
+            made.append(f"<td{kind}>{first}{text}</td>")
         made.append("</tr>")
     return f"<table>{''.join(made)}</table>"
 
