@@ -49,10 +49,10 @@ def test_count_times_and_motion_survive(source: Path, tmp_path: Path) -> None:
     report = animate_clip(GreyEngine(), source, driving, [Output(tmp_path / "o.mp4")])
     assert (report.frames, report.variable_rate, report.has_audio) == (9, True, False)
     back = list(read_timed(tmp_path / "o.mp4"))
-    assert [t for _, t in back] == times
+    assert [t for _, t, _ in back] == times
     start = level(next(read_frames(driving)))
     expected = [100 + level(f) - start for f in read_frames(driving)]
-    drift = [level(f) - e for (f, _), e in zip(back, expected, strict=True)]
+    drift = [level(f) - e for (f, _, _), e in zip(back, expected, strict=True)]
     assert max(drift) - min(drift) <= 6, "the source takes the clip's changes"
     assert not [t for t in threading.enumerate() if t.name == "fomm-stage"]
 
@@ -183,7 +183,7 @@ def test_a_failure_anywhere_leaves_nothing(
     elif stage == "writing":
         from fomm_cli.media import write
 
-        def full(self: object, frame: object, time: object) -> None:
+        def full(*_: object) -> None:
             raise OSError(28, "No space left on device")
 
         monkeypatch.setattr(write._Movie, "write", full)

@@ -27,8 +27,8 @@ def difference(a: np.ndarray, b: np.ndarray) -> float:
 def copy(source: Path, target: Path, **options: object) -> Path:
     info = probe(source)
     with VideoWriter(target, info.rate, time_base=info.time_base, **options) as writer:  # type: ignore[arg-type]
-        for frame, time in read_timed(source):
-            writer.write(frame, time)
+        for timed in read_timed(source):
+            writer.write(*timed)
     return target
 
 
@@ -40,8 +40,8 @@ def test_probe_and_read_a_plain_clip(tmp_path: Path) -> None:
     assert (info.has_audio, info.rotation, info.variable_rate, info.codec) == (False, 0, False, "h264")
     assert info.duration == 12 / NTSC
     read = list(read_timed(path))
-    assert [time for _, time in read] == [n / NTSC for n in range(12)]
-    assert max(difference(a, b) for a, (b, _) in zip(frames, read, strict=True)) < 4
+    assert [time for _, time, _ in read] == [n / NTSC for n in range(12)]
+    assert max(difference(a, b) for a, (b, _, _) in zip(frames, read, strict=True)) < 4
     middle = list(read_frames(path, 3, 5))
     assert len(middle) == 2
     assert difference(middle[0], frames[3]) < 4
@@ -63,10 +63,10 @@ def test_variable_rate_survives_a_copy_to_the_tick(tmp_path: Path) -> None:
     times = [Fraction(t, 1000) for t in (0, 40, 55, 200, 210, 480, 481, 900)]
     source = write_clip(tmp_path / "v.mp4", shades(8), Fraction(10), times, time_base=Fraction(1, 1000))
     assert probe(source).variable_rate
-    assert [t for _, t in read_timed(source)] == times
+    assert [t for _, t, _ in read_timed(source)] == times
     for name in ("o.mp4", "o.webm", "o.mkv"):
         out = copy(source, tmp_path / name)
-        assert [t for _, t in read_timed(out)] == times, name
+        assert [t for _, t, _ in read_timed(out)] == times, name
         assert probe(out).variable_rate
 
 
@@ -80,7 +80,7 @@ def test_constant_rates_stay_exact_through_every_container(tmp_path: Path, suffi
     assert probe(out).rate == rate
     assert probe(out).frames == 9
     assert not probe(out).variable_rate
-    assert [t for _, t in read_timed(out)] == [n / rate for n in range(9)]
+    assert [t for _, t, _ in read_timed(out)] == [n / rate for n in range(9)]
 
 
 def test_odd_sizes_grow_by_their_last_line_for_h264_only(tmp_path: Path) -> None:
@@ -138,8 +138,8 @@ def test_gif_timing_transparency_and_palette(tmp_path: Path) -> None:
     info = probe(tmp_path / "o.gif")
     assert (info.frames, info.rate, info.codec) == (5, 20, "gif")
     back = list(read_timed(tmp_path / "o.gif"))
-    assert [t for _, t in back] == [Fraction(n, 20) for n in range(5)]
-    assert max(difference(a, b) for a, (b, _) in zip(frames, back, strict=True)) < 5
+    assert [t for _, t, _ in back] == [Fraction(n, 20) for n in range(5)]
+    assert max(difference(a, b) for a, (b, _, _) in zip(frames, back, strict=True)) < 5
 
     clear = [Image.new("P", (16, 16), 0) for _ in range(2)]
     for image in clear:
@@ -171,7 +171,7 @@ def test_folder_of_pictures_in_natural_order(tmp_path: Path) -> None:
     assert [int(f[0, 0, 0]) for f in read_frames(folder)] == [1, 2, 9, 10, 100]
     info = probe(folder)
     assert (info.width, info.height, info.frames, info.rate, info.codec) == (20, 18, 5, 25, "images")
-    assert [t for _, t in read_timed(folder, 1, 3)] == [Fraction(1, 25), Fraction(2, 25)]
+    assert [t for _, t, _ in read_timed(folder, 1, 3)] == [Fraction(1, 25), Fraction(2, 25)]
     Image.new("RGB", (21, 18)).save(folder / "f11.png")
     with pytest.raises(FommError, match="one size"):
         list(read_frames(folder))
@@ -182,12 +182,12 @@ def test_an_animated_webp_is_a_clip(tmp_path: Path) -> None:
     pictures[0].save(tmp_path / "a.webp", save_all=True, append_images=pictures[1:], duration=50, lossless=True)
     assert (probe(tmp_path / "a.webp").frames, probe(tmp_path / "a.webp").rate) == (4, 20)
     read = list(read_timed(tmp_path / "a.webp"))
-    assert [int(f[0, 0, 0]) for f, _ in read] == [0, 60, 120, 180]
+    assert [int(f[0, 0, 0]) for f, _, _ in read] == [0, 60, 120, 180]
     assert read[3][1] == Fraction(3, 20)
 
 
 def flash(path: Path) -> float:
-    return next(float(time) for frame, time in read_timed(path) if frame[2:10, 2:10].mean() > 128)
+    return next(float(time) for frame, time, _ in read_timed(path) if frame[2:10, 2:10].mean() > 128)
 
 
 @pytest.mark.parametrize(

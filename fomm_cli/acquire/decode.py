@@ -15,8 +15,9 @@ import numpy as np
 
 from fomm_cli.acquire.reasons import Failure, Reason
 from fomm_cli.errors import FommError
-from fomm_cli.media.probe import Orientation, open_media, square_size, stream_rate, video_stream
-from fomm_cli.media.video import as_seen
+from fomm_cli.media.container import open_media, stream_rate, video_stream
+from fomm_cli.media.decode import Decoded, Decoder
+from fomm_cli.media.view import Orientation, as_seen, square_size
 
 SEEK_GAP = 8.0  # seconds; a shorter gap between two clips is cheaper to decode than to jump over
 
@@ -38,12 +39,10 @@ class Source:
 
     def __init__(self, path: Path, threads: int = 0) -> None:
         self.path, self.work = path, Work()
+        self._threads = threads
         self._stack = contextlib.ExitStack()
         try:
-            self._container: Any = self._stack.enter_context(open_media(path))
-            self._stream = video_stream(self._container, path)
-            if threads:
-                self._stream.codec_context.thread_count = threads
+            self._open()
             self.rate = stream_rate(self._stream)
             self._tick = Fraction(self._stream.time_base or Fraction(1, 1000))
             self._look()
@@ -54,10 +53,18 @@ class Source:
             self.close()
             raise
 
+    def _open(self) -> None:
+        """Stand at the begin; not every format can be wound back."""
+        self._stack.close()
+        self._container: Any = self._stack.enter_context(open_media(self.path))
+        self._stream = video_stream(self._container, self.path)
+        if self._threads:
+            self._stream.codec_context.thread_count = self._threads
+
     def _look(self) -> None:
         """The first frame tells when the pictures begin and how they are shown."""
-        for frame in self._decode():
-            self._begin = self._time(frame)
+        for frame, stamp in self._decode():
+            self._begin = Fraction(stamp or 0) * self._tick
             self._shape = square_size(frame, self._stream)
             # Asked once: a frame whose side data was looked at is freed only when the garbage collector comes round.
             self._view = Orientation.of(frame)
@@ -66,13 +73,10 @@ class Source:
             return
         raise Failure(Reason.DAMAGED, f"{self.path.name}: no frame of it can be decoded")
 
-    def _decode(self) -> Iterator[Any]:
-        for frame in self._container.decode(self._stream):
+    def _decode(self) -> Iterator[Decoded]:
+        for decoded in Decoder(self._container, self._stream):
             self.work.decoded += 1
-            yield frame
-
-    def _time(self, frame: Any) -> Fraction:
-        return Fraction(0) if frame.pts is None else frame.pts * self._tick
+            yield decoded
 
     def frames(self, wanted: Sequence[range]) -> Iterator[tuple[int, np.ndarray]]:
         """(number, picture) for every number in any of the ranges, rising, each number once.
@@ -123,9 +127,14 @@ class Source:
     def _seek(self, number: int) -> None:
         """Go to the key frame at or before a frame."""
         self.work.seeks += 1
-        begin = int(self._begin / self._tick)
-        target = begin + int((number - Fraction(1, 2)) / self.rate / self._tick) if number else begin
-        self._container.seek(target, stream=self._stream, backward=True)
+        if number == 0:
+            self._open()
+            return
+        target = int(self._begin / self._tick) + int((number - Fraction(1, 2)) / self.rate / self._tick)
+        try:
+            self._container.seek(target, stream=self._stream, backward=True)
+        except av.error.FFmpegError:
+            self._open()
 
     def _numbered(self, counted: bool) -> Iterator[tuple[int | None, Any]]:
         """Frames with their numbers, told by their times.
@@ -133,9 +142,9 @@ class Source:
         A frame without a time is counted on from the one before it, if `counted` from the start; else it has no number.
         """
         last = -1
-        for frame in self._decode():
-            if frame.pts is not None:
-                last = round((self._time(frame) - self._begin) * self.rate)
+        for frame, stamp in self._decode():
+            if stamp is not None:
+                last = round((stamp * self._tick - self._begin) * self.rate)
             elif not counted and last < 0:
                 yield None, frame
                 return

@@ -81,7 +81,7 @@ def render_clip(scene: Scene, clip: Clip, outputs: list[Output], settings: Setti
         ) as steps:
             for count, step in enumerate(steps, 1):
                 for picture, writer in writers:
-                    writer.write(picture(scene, step), step.time)
+                    writer.write(picture(scene, step), step.time, step.lasts)
                 progress("render", count, len(motion))
     if anchor is not None and anchor.distance is not None and anchor.distance > FAR:
         warnings.append(_far(anchor))
@@ -113,13 +113,14 @@ def _steps(
             span = slice(start, min(start + size, len(motion)))
             frames: list[Frame | None] = [None] * (span.stop - start)
             if pictures is not None:
-                frames = [frame for frame, _ in islice(pictures, len(frames))]
+                frames = [frame for frame, _, _ in islice(pictures, len(frames))]
                 if len(frames) < span.stop - start:
                     raise FommError("The driving clip changed while it was read.", "Run the command again.")
             poses = pick(motion.poses, span)
             moved = transfer(scene.pose, poses, initial, settings.mode, settings.adapt_scale)
             for row, result in enumerate(scene.render(moved)):
-                yield Step(result, motion.times[start + row], frames[row], poses, moved, row)
+                at = start + row
+                yield Step(result, motion.times[at], motion.lasts(at), frames[row], poses, moved, row)
 
 
 def check_settings(settings: Settings) -> None:

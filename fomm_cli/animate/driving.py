@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable, Iterator
-from fractions import Fraction
 from pathlib import Path
 
 from fomm_cli.animate.crops import crop_box, needs_frames
@@ -15,7 +14,7 @@ from fomm_cli.animate.stream import batched, threaded
 from fomm_cli.boxes import Box
 from fomm_cli.errors import FommError
 from fomm_cli.media.image import Frame, fit
-from fomm_cli.media.video import probe, read_frames, read_timed
+from fomm_cli.media.video import Timed, probe, read_frames, read_timed
 from fomm_cli.motion.motion import Motion, joined
 
 
@@ -39,18 +38,19 @@ class Clip:
             self._motion = self._detect(runner, progress)
         return self._motion
 
-    def read(self) -> Iterator[tuple[Frame, Fraction]]:
-        """Its frames in the network's size, with their times; decoding and resizing run in threads of their own."""
+    def read(self) -> Iterator[Timed]:
+        """Its frames in the network's size with their times; decoding and resizing run in threads of their own."""
         with contextlib.closing(threaded(read_timed(self.path), 4)) as decoded:
-            for frame, at in decoded:
-                yield fit(frame, self.size, self._part), at
+            for frame, at, lasts in decoded:
+                yield Timed(fit(frame, self.size, self._part), at, lasts)
 
     def _detect(self, runner: Runner, progress: Progress) -> Motion:
-        poses, times = [], []
+        poses, times, last = [], [], None
         with contextlib.closing(threaded(self.read(), 2 * runner.batch)) as frames:
             for batch in batched(frames, runner.batch):
-                poses.append(runner.detect(frame for frame, _ in batch))
-                times += [at for _, at in batch]
+                poses.append(runner.detect(frame for frame, _, _ in batch))
+                times += [at for _, at, _ in batch]
+                last = batch[-1].lasts
                 progress("detect", len(times), self.info.frames)
         if not times:
             raise FommError(f"{self.path} has no frames.", "Export the clip again.")
@@ -61,6 +61,7 @@ class Clip:
             size=self.size,
             time_base=self.info.time_base,
             variable_rate=self.info.variable_rate,
+            last=last,
         )
 
     def _find_box(self, aspect: float, settings: Settings, progress: Progress) -> Box:

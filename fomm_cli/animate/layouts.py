@@ -16,6 +16,7 @@ from fomm_cli.media.image import Frame
 class Step(NamedTuple):
     """A frame on its way to the writers.
 
+    time, lasts   when it is shown, and how long, in seconds
     driving       the driving frame, in the network's size; None where no layout shows it
     poses, moved  the driving poses of a whole batch, as they were detected and as they were rendered
     row           this frame's place in the batch
@@ -23,6 +24,7 @@ class Step(NamedTuple):
 
     result: Frame
     time: Fraction
+    lasts: Fraction
     driving: Frame | None
     poses: Any
     moved: Any

@@ -13,8 +13,10 @@ from typing import Any
 import numpy as np
 
 from fomm_cli.errors import FommError
-from fomm_cli.media.probe import Orientation, open_media, stream_rate, video_stream
-from fomm_cli.media.video import as_seen, read_frames
+from fomm_cli.media.container import open_media, packets, stream_rate, video_stream
+from fomm_cli.media.decode import Decoder
+from fomm_cli.media.video import read_frames
+from fomm_cli.media.view import Orientation, as_seen
 
 _INDEXED = frozenset({"mp4", "mov", "matroska", "webm"})
 
@@ -51,8 +53,8 @@ class VideoClip:
             self.rate = stream_rate(stream)
             formats = set(container.format.name.split(","))
             gif = stream.codec_context.name == "gif"  # calls every packet a key frame, and draws on the one before
-            for packet in container.demux(stream):
-                if not packet.size or packet.is_discard:
+            for packet in packets(container, stream):
+                if packet.is_discard:
                     continue
                 times.append(packet.pts)
                 if packet.is_keyframe and packet.pts is not None:
@@ -110,9 +112,9 @@ class VideoClip:
         with self._open() as (container, stream):
             if start is not None:
                 container.seek(start, stream=stream, backward=True)
-            for frame in container.decode(stream):
+            for frame, stamp in Decoder(container, stream):
                 self._view = self._view or Orientation.of(frame)
-                yield frame.pts, partial(as_seen, frame, stream, view=self._view)
+                yield stamp, partial(as_seen, frame, stream, view=self._view)
 
     def _walk(self, wanted: list[int]) -> dict[int, np.ndarray]:
         found = {}

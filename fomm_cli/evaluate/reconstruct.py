@@ -68,15 +68,15 @@ def reconstruct(
     frames, rate, sound, tick = _open(path)
     with VideoWriter(made, rate, crf=crf, audio_from=sound, force=force, time_base=tick) as writer:
         while chunk := list(islice(frames, batch)):
-            pixels = np.stack([fit(frame, method.size) for frame, _ in chunk])
+            pixels = np.stack([fit(frame, method.size) for frame, _, _ in chunk])
             driving = to_tensor(pixels, place)
             if perform is None:
                 source = driving[:1].clone()
                 perform = method.start(source, source, "reconstruction")
             prediction = perform(driving).prediction
             measures.add(tally, prediction, driving)
-            for (_, time), true, frame in zip(chunk, pixels, to_frames(prediction), strict=True):
-                writer.write(_laid_out(true, frame, layout), time)
+            for (_, time, lasts), true, frame in zip(chunk, pixels, to_frames(prediction), strict=True):
+                writer.write(_laid_out(true, frame, layout), time, lasts)
             count += len(chunk)
             if progress is not None:
                 progress(count)
@@ -89,16 +89,17 @@ def _laid_out(true: np.ndarray, made: np.ndarray, layout: Layout) -> np.ndarray:
     return made if layout == "result" else np.concatenate([true, made, error_map(made, true)], axis=1)
 
 
-Opened = tuple[Iterator[tuple[np.ndarray, Fraction | None]], Fraction, Path | None, Fraction | None]
+Moments = Iterator[tuple[np.ndarray, Fraction | None, Fraction | None]]
+Opened = tuple[Moments, Fraction, Path | None, Fraction | None]
 
 
 def _open(path: Path) -> Opened:
-    """Frames with their times, the rate, where sound is to be had, and the ticks of the clip's clock."""
+    """Frames with their times and lengths, the rate, where sound is to be had, and the ticks of the clip's clock."""
     if not path.exists():
         raise FommError(f"{path} does not exist.", "Check the path.")
     ref = find_clip(path)
     if ref is not None and (ref.kind in ("strip", "packed") or path.suffix.lower() in IMAGES):
         clip = ref.open()
-        return ((frame, None) for frame in clip.frames(range(len(clip)))), STILL_RATE, None, None
+        return ((frame, None, None) for frame in clip.frames(range(len(clip)))), STILL_RATE, None, None
     info = probe(path)
     return iter(read_timed(path)), info.rate, path if info.has_audio else None, info.time_base

@@ -14,6 +14,8 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from fomm_cli.boxes import Box
 from fomm_cli.errors import FommError
 from fomm_cli.files import disk
+from fomm_cli.media import kinds
+from fomm_cli.media.colour import to_srgb
 
 Frame = NDArray[np.uint8]
 """A picture, (H, W, 3), RGB, 0 to 255."""
@@ -25,8 +27,8 @@ MAX_PIXELS = 128_000_000
 def open_image(path: str | Path) -> Image.Image:
     """The file opened but not decoded; the caller closes it. Too large a picture is refused here."""
     path = Path(path)
-    if path.is_dir():
-        raise FommError(f"{path} is a folder, not a picture.", "Name one picture.")
+    kinds.check_file(path, "a picture")
+    kinds.register(path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
@@ -37,7 +39,7 @@ def open_image(path: str | Path) -> Image.Image:
         raise FommError(f"{path} is far too large a picture.", "Scale it down first.") from error
     except UnidentifiedImageError as error:
         disk.check_payload(path, "a picture")
-        raise FommError(f"{path} is not a picture in a known format.", "Use PNG, JPEG, WebP or TIFF.") from error
+        raise FommError(f"{path} is not a picture in a known format.", kinds.advice(path)) from error
     except OSError as error:
         if error.errno is None:  # raised by Pillow itself, not by the system
             raise FommError(f"{path} is a damaged picture: {error}.", "Fetch or export it again.") from error
@@ -67,7 +69,7 @@ def to_rgb(image: Image.Image, path: str | Path = "the picture") -> Frame:
     """The current frame of an opened picture as uint8 RGB (H, W, 3)."""
     try:
         image.load()
-        upright = ImageOps.exif_transpose(image)
+        upright = to_srgb(ImageOps.exif_transpose(image))
     except Exception as error:  # Pillow's decoders raise many types on damaged data, and none of them is our bug
         raise FommError(f"{path} is a damaged picture: {error}.", "Save it again from a picture editor.") from error
     if upright.mode.startswith("I;16"):
@@ -141,7 +143,7 @@ def rgb(image: Image.Image, where: str | Path) -> np.ndarray:
     """An opened picture as uint8 (H, W, 3). An opaque alpha channel, as most strips have, is dropped, not blended."""
     if image.mode == "RGBA":
         with contextlib.suppress(*BROKEN_IMAGE):  # told by the conversion below
-            if image.getchannel("A").getextrema()[0] == 255:
+            if "icc_profile" not in image.info and image.getchannel("A").getextrema()[0] == 255:
                 return np.asarray(image.convert("RGB"))
     return to_rgb(image, where)
 

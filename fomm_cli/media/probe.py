@@ -1,39 +1,33 @@
-"""What a clip is before any of it is decoded, and the one way a media file is opened."""
+"""What a clip is before any of it is decoded."""
 
 from __future__ import annotations
 
-import contextlib
-import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import av
-import av.error
 import numpy as np
 
 from fomm_cli.errors import FommError
-from fomm_cli.files import disk
-from fomm_cli.media.image import MAX_PIXELS, Frame, open_image
-from fomm_cli.media.sequence import DEFAULT_RATE, image_files, is_sequence, still_format
+from fomm_cli.media.container import (
+    codec_name,
+    exact_rate,
+    keeps_no_times,
+    open_media,
+    packets,
+    sound_stream,
+    stream_rate,
+    video_stream,
+)
+from fomm_cli.media.decode import Decoder
+from fomm_cli.media.image import open_image
+from fomm_cli.media.sequence import DEFAULT_RATE, image_files, is_sequence, steps, still_format
+from fomm_cli.media.view import Orientation, square_size
 
 SCANNED = 1000
 """Packets looked at to count frames and to tell a variable rate from a constant one."""
-
-# Containers that hold their own frames. Playlists (hls, concat, dash, sdp) stay out: they open other files.
-_FORMATS = (
-    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpeg,mpegts,mpegvideo,gif,apng,flv,asf,ogg,mxf,nut,rm,dv,h264,hevc,m4v,"
-    "vc1,av1,obu,ivf,yuv4mpegpipe,swf,wtv,bink,smk,nsv,roq,flic,mjpeg,webp_pipe,wav,mp3,aac,flac,w64,aiff"
-)
-_OPTIONS = {"protocol_whitelist": "file", "format_whitelist": _FORMATS}
-
-
-SWS: Any = 4
-"""How ffmpeg converts pixels: bicubic, its quick way. Accurate rounding took five times as long and, on real clips
-through x264 and back, came out further from the original."""
 
 
 @dataclass(frozen=True)
@@ -44,10 +38,12 @@ class VideoInfo:
     frames         their number, None where only decoding would tell
     rate           frames per second, exact (30000/1001); the average of a variable-rate clip
     duration       seconds, None where unknown
+    has_audio      whether there is sound that can be decoded
     rotation       degrees counterclockwise the stored picture is turned by for viewing: 0, 90, 180 or 270
     variable_rate  whether the frames come at uneven times (judged by the first thousand)
     codec          ffmpeg's name, such as h264; "images" for a folder of pictures
     time_base      seconds per tick of the clip's clock
+    mute           why the sound that is there cannot be decoded; empty where there is none, or it can
     """
 
     path: Path
@@ -61,138 +57,21 @@ class VideoInfo:
     variable_rate: bool
     codec: str
     time_base: Fraction
+    mute: str = ""
 
 
-@contextlib.contextmanager
-def open_media(path: str | Path) -> Iterator[Any]:
-    """A container opened for reading, from this file alone: no network and no other file, whatever it asks for."""
-    path = Path(path)
-    if not path.exists():
-        raise FommError(f"{path} does not exist.", "Check the path.")
-    if not path.is_file():
-        raise FommError(f"{path} is not a regular file.", "Name a video, a GIF or a folder of pictures.")
-    disk.check_payload(path, "a video")
-    try:
-        container = av.open(str(path.resolve()), options=_OPTIONS)
-    except av.error.FFmpegError as error:
-        if isinstance(error, PermissionError):
-            raise disk.explain_os_error(error, path, "read") from error
-        raise FommError(
-            f"{path} cannot be read as a video: {_reason(error)}.",
-            "It may be incomplete (the end of an mp4 holds its index) or no video at all; fetch or export it again.",
-        ) from error
-    try:
-        yield container
-    except av.error.FFmpegError as error:
-        raise FommError(
-            f"{path} is damaged: {_reason(error)}.", f"Repair it first: ffmpeg -i {path.name} repaired.mp4"
-        ) from error
-    finally:
-        container.close()
+def probe(path: str | Path, rate: Fraction | None = None) -> VideoInfo:
+    """Size, rate, length and sound of a video, a GIF, an animated picture or a folder of pictures.
 
-
-def _reason(error: av.error.FFmpegError) -> str:
-    return (error.strerror or str(error)).rstrip(".").lower()
-
-
-def video_stream(container: Any, path: str | Path) -> Any:
-    """The stream with the picture, set to decode on several threads; cover art does not count."""
-    streams = [s for s in container.streams.video if not _is_cover(s) and s.codec_context is not None]
-    if not streams:
-        raise FommError(f"{path} has no picture in it.", "Name a file with video, not sound alone.")
-    stream = streams[0]
-    context = stream.codec_context
-    if context.width * context.height > MAX_PIXELS:
-        raise FommError(f"{path} has frames of {context.width} x {context.height} pixels.", "Scale it down first.")
-    context.options = {"max_pixels": str(MAX_PIXELS)}  # a stream may also grow on the way
-    stream.thread_type = "AUTO"
-    return stream
-
-
-def _is_cover(stream: Any) -> bool:
-    flags = stream.disposition  # a number or an enumeration, by PyAV's version
-    return bool(getattr(flags, "value", flags) & 0x400)
-
-
-def stream_rate(stream: Any) -> Fraction:
-    """Frames per second: the container's average, with the NTSC rates exact where it rounded them."""
-    for rate in (stream.average_rate, stream.guessed_rate, stream.base_rate):
-        if rate and 0 < rate <= 1000:
-            return exact_rate(Fraction(rate))
-    return DEFAULT_RATE
-
-
-def exact_rate(rate: Fraction) -> Fraction:
-    """The rate that was meant: N or N * 1000/1001 within a hundredth of a percent, else the rate itself."""
-    for meant in (Fraction(round(rate)), Fraction(round(rate * 1001 / 1000) * 1000, 1001)):
-        if meant and abs(rate / meant - 1) < Fraction(1, 10_000):
-            return meant
-    return rate
-
-
-def codec_name(stream: Any) -> str:
-    """The format's name, such as av1 or mp3, whichever decoder reads it."""
-    return stream.codec_context.codec.canonical_name
-
-
-def start_time(container: Any) -> Fraction:
-    """Seconds at which the file begins: picture and sound are timed from here, so that they stay in step."""
-    return Fraction(container.start_time or 0, 1_000_000)
-
-
-class Orientation(NamedTuple):
-    """How the stored picture is turned for viewing: first the axes swap, then the flips.
-
-    degrees  the turn counterclockwise, 0, 90, 180 or 270 (a mirrored picture has the turn that is left of it)
+    rate   frames a second of pictures without any of their own, None = 25
     """
-
-    swaps: bool
-    flips_x: bool
-    flips_y: bool
-    degrees: int
-
-    @staticmethod
-    def of(frame: Any) -> Orientation:
-        """Read off the display matrix: a stored step right becomes (a, b) on the screen, a step down (c, d)."""
-        data = frame.side_data.get("DISPLAYMATRIX")
-        if data is None:
-            return Orientation(False, False, False, 0)
-        a, b, _, c, d = (int(v) for v in np.frombuffer(bytes(data), dtype=np.int32)[:5])
-        degrees = round(-math.degrees(math.atan2(b, a)) / 90) % 4 * 90
-        if abs(a) >= abs(b):
-            return Orientation(False, a < 0, d < 0, degrees)
-        return Orientation(True, c < 0, b < 0, degrees)
-
-    def apply(self, picture: Frame) -> Frame:
-        """`picture` (H, W, 3) as it is to be seen."""
-        if self.swaps:
-            picture = picture.swapaxes(0, 1)
-        if self.flips_x:
-            picture = picture[:, ::-1]
-        if self.flips_y:
-            picture = picture[::-1]
-        return np.ascontiguousarray(picture)
-
-
-def square_size(frame: Any, stream: Any) -> tuple[int, int]:
-    """(H, W) of the stored frame with its pixels made square, by stretching the narrow side."""
-    aspect = Fraction(stream.sample_aspect_ratio or 1)
-    if not Fraction(1, 8) < aspect < 8:
-        aspect = Fraction(1)
-    if aspect >= 1:
-        return frame.height, round(frame.width * aspect)
-    return round(frame.height / aspect), frame.width
-
-
-def probe(path: str | Path) -> VideoInfo:
-    """Size, rate, length and sound of a video, a GIF, an animated picture or a folder of pictures."""
     path = Path(path)
     if is_sequence(path):
-        return _probe_pictures(path)
+        return _probe_pictures(path, rate or DEFAULT_RATE)
     with open_media(path) as container:
         stream = video_stream(container, path)
-        rate = stream_rate(stream)
-        times, complete = _scan(container, stream)
+        average = stream_rate(stream)
+        times, complete = scan(container, stream)
         if complete and not times:
             raise FommError(f"{path} has no frames.", "Export the clip again.")
         tick = Fraction(stream.time_base)
@@ -201,78 +80,102 @@ def probe(path: str | Path) -> VideoInfo:
             duration: Fraction | None = stream.duration * tick
         else:
             duration = Fraction(container.duration, 1_000_000) if container.duration else None
-        if complete and len(times) > 1 and not stream.average_rate:
-            rate = exact_rate((len(times) - 1) / ((times[-1] - times[0]) * tick))
-        turn, width, height = _geometry(container, stream, path)
-        return VideoInfo(
-            path=path,
-            width=width,
-            height=height,
-            frames=frames,
-            rate=rate,
-            duration=duration,
-            has_audio=bool(container.streams.audio),
-            rotation=turn,
-            variable_rate=_uneven(times, rate, tick),
-            codec=codec_name(stream),
-            time_base=tick,
-        )
+        if complete and len(times) > 1:
+            average = _checked(average, times, tick, bool(stream.average_rate))
+        has_audio = sound_stream(container) is not None
+        mute = "its codec is unknown" if container.streams.audio and not has_audio else ""
+        codec = codec_name(stream)
+        constant = grid(container, times, average, tick) is not None
+    turn, width, height = _geometry(path)
+    return VideoInfo(
+        path=path,
+        width=width,
+        height=height,
+        frames=frames,
+        rate=average,
+        duration=duration,
+        has_audio=has_audio,
+        rotation=turn,
+        variable_rate=not constant and _uneven(times, 1 / average / tick),
+        codec=codec,
+        time_base=tick,
+        mute=mute,
+    )
 
 
-def _scan(container: Any, stream: Any) -> tuple[list[int], bool]:
+def scan(container: Any, stream: Any) -> tuple[list[int], bool]:
     """Sorted times, in ticks, of the first packets, and whether they are all there are."""
-    packets = (packet for packet in container.demux(stream) if packet.size)
-    seen = list(islice(packets, SCANNED))
-    complete = len(seen) < SCANNED
-    return sorted(p.pts for p in seen if p.pts is not None) or list(range(len(seen))), complete
+    untimed = keeps_no_times(container)
+    seen = [p.dts if untimed else p.pts for p in islice(packets(container, stream), SCANNED)]
+    return sorted(time for time in seen if time is not None) or list(range(len(seen))), len(seen) < SCANNED
 
 
-def _uneven(times: list[int], rate: Fraction, tick: Fraction) -> bool:
-    """Whether the steps differ by more than rounding to ticks explains."""
-    steps = np.diff(np.array(times, dtype=np.float64))
-    steps = steps[steps > 0]
-    if len(steps) < 2:
-        return False
-    expected = float(1 / rate / tick)
-    return bool(np.abs(steps - expected).max() > max(1.5, 0.02 * expected))
+def grid(container: Any, times: list[int], rate: Fraction, tick: Fraction) -> Fraction | None:
+    """The constant rate that stands behind times rounded to a clock too coarse for it; None where there is none.
+
+    29.97 frames a second in milliseconds come at 33, 67, 100: all lie within one rounding of multiples of 1001/30000.
+    A GIF's hundredths are what its viewers go by, and a step of whole ticks needs no rounding.
+    """
+    step = 1 / rate / tick
+    if len(times) < 2 or step.denominator == 1 or step < 4 or container.format.name == "gif":
+        return None
+    if rate.denominator not in (1, 1001):
+        return None
+    off = np.array(times, dtype=np.float64) - times[0]
+    off -= np.round(off / float(step)) * float(step)
+    return rate if off.max() - off.min() <= 1 + 1e-6 else None
 
 
-def _geometry(container: Any, stream: Any, path: Path) -> tuple[int, int, int]:
-    """Rotation and the size as seen, from the first frame: only frames carry the display matrix everywhere."""
-    container.seek(0)
-    for frame in container.decode(stream):
-        view = Orientation.of(frame)
-        height, width = square_size(frame, stream)
-        return (view.degrees, height, width) if view.swaps else (view.degrees, width, height)
+def _checked(average: Fraction, times: list[int], tick: Fraction, told: bool) -> Fraction:
+    """The container's average rate, or what all the times say: where it tells none, or steps are equal and another."""
+    measured = (len(times) - 1) / ((times[-1] - times[0]) * tick) if times[-1] > times[0] else average
+    even = len(set(np.diff(times).tolist())) == 1
+    off = abs(average / measured - 1) > Fraction(1, 50)
+    return exact_rate(measured) if not told or (even and off) else average
+
+
+def _uneven(times: list[int], step: Fraction) -> bool:
+    """Whether any step is further from the average than rounding to ticks and the jitter of a camera explain."""
+    gaps = np.diff(np.array(times, dtype=np.float64))
+    gaps = gaps[gaps > 0]
+    return bool(len(gaps) > 1 and np.abs(gaps - float(step)).max() > max(1.5, 0.02 * float(step)))
+
+
+def _geometry(path: Path) -> tuple[int, int, int]:
+    """Rotation and the size as seen, from the first frame: only frames carry the display matrix everywhere.
+
+    The file is opened once more: not every format can be wound back.
+    """
+    with open_media(path) as container:
+        stream = video_stream(container, path)
+        for frame, _ in Decoder(container, stream, lenient=True):
+            view = Orientation.of(frame)
+            height, width = square_size(frame, stream)
+            return (view.degrees, height, width) if view.swaps else (view.degrees, width, height)
     raise FommError(f"{path} has no frame that can be decoded.", "Export the clip again.")
 
 
-def _probe_pictures(path: Path) -> VideoInfo:
-    if path.is_dir():
-        pictures = image_files(path)
-        with open_image(pictures[0]) as image:
+def _probe_pictures(path: Path, rate: Fraction) -> VideoInfo:
+    pictures = image_files(path) if path.is_dir() else [path]
+    with open_image(pictures[0]) as image:
+        try:
             turned = image.getexif().get(0x0112, 1) >= 5
-            width, height = image.size[::-1] if turned else image.size
-        count, rate, uneven = len(pictures), DEFAULT_RATE, False
-    else:
-        with open_image(path) as image:
-            count = getattr(image, "n_frames", 1)
-            turned = image.getexif().get(0x0112, 1) >= 5
-            width, height = image.size[::-1] if turned else image.size
-            steps = []
-            for index in range(count if count > 1 else 0):
-                image.seek(index)
-                image.load()  # WebP tells how long a frame lasts only once it is decoded
-                steps.append(Fraction(round(image.info.get("duration", 0) or 40), 1000))
-        rate = exact_rate(count / sum(steps, Fraction(0))) if steps else DEFAULT_RATE
-        uneven = len(set(steps)) > 1
+        except (OSError, SyntaxError, ValueError):  # told when it is read
+            turned = False
+        width, height = image.size[::-1] if turned else image.size
+    lasting = [] if path.is_dir() else steps(path)
+    uneven = len(set(lasting)) > 1
+    count = len(lasting) or len(pictures)
+    length = sum(lasting, Fraction(0)) if lasting else count / rate
+    if lasting:
+        rate = exact_rate(count / length)
     return VideoInfo(
         path=path,
         width=width,
         height=height,
         frames=count,
         rate=rate,
-        duration=count / rate,
+        duration=length,
         has_audio=False,
         rotation=0,
         variable_rate=uneven,

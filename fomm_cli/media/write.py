@@ -17,17 +17,18 @@ from PIL import Image
 from fomm_cli.errors import FommError
 from fomm_cli.files import disk
 from fomm_cli.media.image import Frame
-from fomm_cli.media.probe import SWS
 from fomm_cli.media.sound import Sound
+from fomm_cli.media.view import SWS
 
 MOVIES = {".mp4": "libx264", ".m4v": "libx264", ".mov": "libx264", ".mkv": "libx264", ".webm": "libvpx-vp9"}
 SUFFIXES = [*MOVIES, ".gif", ""]
 _FINEST = 1_000_000
 _BT709 = 1
+_FRAME_DURATION = 1 << 8  # AV_CODEC_FLAG_FRAME_DURATION
 
 
 class _Sink(Protocol):
-    def write(self, frame: Frame, time: Fraction) -> None: ...
+    def write(self, frame: Frame, time: Fraction, lasts: Fraction) -> None: ...
 
     def finish(self) -> None: ...
 
@@ -46,6 +47,9 @@ class VideoWriter:
     crf         quality, lower is better: 0 to 51 for H.264, 0 to 63 for VP9
     audio_from  a clip whose sound goes along: copied where the container takes it, else AAC or Opus; a clip without
                 sound is no error, and gif and png have no place for it
+    track       which of its sound tracks, counted from 1; None = the one a player plays
+    span        the stretch of its sound, (begin, end) in seconds of the clip; end None = all the rest
+    heard       afterwards: whether any sound was written
     time_base   seconds per tick of the clock the frame times come from, so that they can be kept to the tick
     H.264 in 4:2:0 wants even sides: an odd one is grown by repeating the last row or column.
     """
@@ -59,16 +63,21 @@ class VideoWriter:
         audio_from: str | Path | None = None,
         force: bool = False,
         time_base: Fraction | None = None,
+        track: int | None = None,
+        span: tuple[Fraction, Fraction | None] = (Fraction(0), None),
     ) -> None:
         self.path = Path(path)
         self.rate = Fraction(rate)
         self.size = size
         self.count = 0
+        self.heard = False
+        self._track, self._span = track, span
         self._crf = crf
         self._audio_from = None if audio_from is None else Path(audio_from)
         self._force = force
         self._tick = clock(self.rate, time_base)
         self._sink: _Sink | None = None
+        self._sound: Sound | None = None
         self._stack = contextlib.ExitStack()
         check_suffix(self.path)
         if not 0 <= crf <= (limit := 63 if self.path.suffix.lower() == ".webm" else 51):
@@ -81,8 +90,12 @@ class VideoWriter:
             self._temporary = self._stack.enter_context(disk.atomic_folder(self.path, self._force, "*.png"))
         return self
 
-    def write(self, frame: Frame, time: Fraction | None = None) -> None:
-        """Append a frame, uint8 RGB (H, W, 3); `time` in seconds, None = one step of the rate after the last."""
+    def write(self, frame: Frame, time: Fraction | None = None, lasts: Fraction | None = None) -> None:
+        """Append a frame, uint8 RGB (H, W, 3).
+
+        time   seconds at which it is shown, None = one step of the rate after the last
+        lasts  seconds it is shown, None = one step of the rate; the next frame cuts it short, only the last has its way
+        """
         height, width = frame.shape[:2]
         if frame.dtype != np.uint8 or frame.shape != (height, width, 3):
             raise ValueError(f"a frame is uint8 (H, W, 3), not {frame.dtype} {frame.shape}")
@@ -92,7 +105,7 @@ class VideoWriter:
         with self._explained():
             if self._sink is None:
                 self._sink = self._open()
-            self._sink.write(frame, self.count / self.rate if time is None else time)
+            self._sink.write(frame, self.count / self.rate if time is None else time, lasts or 1 / self.rate)
         self.count += 1
 
     def _open(self) -> _Sink:
@@ -102,8 +115,8 @@ class VideoWriter:
             return _Pictures(self._temporary)
         if suffix == ".gif":
             return _Gif(self._temporary, self.rate, self.size)
-        sound = Sound.open(self._audio_from, suffix) if self._audio_from else None
-        return _Movie(self._temporary, suffix, self.rate, self._tick, self.size, self._crf, sound)
+        self._sound = Sound.open(self._audio_from, suffix, self._track, *self._span) if self._audio_from else None
+        return _Movie(self._temporary, suffix, self.rate, self._tick, self.size, self._crf, self._sound)
 
     @contextlib.contextmanager
     def _explained(self) -> Any:
@@ -113,9 +126,8 @@ class VideoWriter:
             if isinstance(error, OSError):
                 raise disk.explain_os_error(error, self.path) from error
             said = (error.strerror or str(error)).rstrip(".").lower()
-            raise FommError(
-                f"{self.path} could not be written: {said}.", "Try another format, such as .mp4."
-            ) from error
+            hint = "" if self.path.suffix.lower() == ".mp4" else "Try another format, such as .mp4."
+            raise FommError(f"{self.path} could not be written: {said}.", hint) from error
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -132,6 +144,7 @@ class VideoWriter:
             try:
                 with self._explained():
                     sink.finish()
+                self.heard = self._sound is not None and self._sound.written > 0
             except BaseException:
                 sink.abandon()
                 raise
@@ -188,14 +201,19 @@ class _Movie:
         context.time_base = stream.time_base = tick
         context.colorspace = context.color_primaries = context.color_trc = _BT709
         context.color_range = 1
+        context.flags |= _FRAME_DURATION  # else every frame would be stored with the length of one step
         self._stream, self._tick, self._sound = stream, tick, sound
-        self._step = max(1, round(1 / rate / tick))
+        self._boxed = kind in {"mp4", "mov"}
+        self._held: Any = None
+        self._first_dts: int | None = None
+        self._begin: int | None = None
+        self._end = 0
         self._zero: Fraction | None = Fraction(0) if sound else None
         self._last: int | None = None
         if sound:
             sound.attach(self._container)
 
-    def write(self, frame: Frame, time: Fraction) -> None:
+    def write(self, frame: Frame, time: Fraction, lasts: Fraction) -> None:
         if self._zero is None:
             self._zero = time  # alone, the picture starts at 0; with sound it keeps its distance to it
         stamp = round((time - self._zero) / self._tick)
@@ -206,9 +224,11 @@ class _Movie:
         picture: Any = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")
         picture = picture.reformat(format="yuv420p", dst_colorspace=_BT709, interpolation=SWS)
         picture.colorspace, picture.color_range = _BT709, 1
-        picture.pts, picture.time_base, picture.duration = stamp, self._tick, self._step
-        self._last = stamp
-        self._container.mux(self._stream.encode(picture))
+        picture.pts, picture.time_base = stamp, self._tick
+        picture.duration = max(1, round(lasts / self._tick))
+        self._begin = stamp if self._begin is None else self._begin
+        self._last, self._end = stamp, stamp + picture.duration
+        self._mux(self._stream.encode(picture))
         if self._sound:
             self._sound.pump(stamp * self._tick)
 
@@ -216,8 +236,23 @@ class _Movie:
         if self._sound:
             self._sound.pump(None)
             self._sound.close()
-        self._container.mux(self._stream.encode())
+        self._mux(self._stream.encode())
+        if self._held is not None:
+            if self._boxed and self._first_dts is not None and self._begin is not None:
+                # MP4 adds up lengths in the order of decoding: the last one makes up for what the others lack.
+                length = self._end - self._begin - (self._held.dts - self._first_dts)
+                self._held.duration = max(1, length)
+            self._container.mux(self._held)
         self._container.close()
+
+    def _mux(self, packets: list[Any]) -> None:
+        """Write all but the last packet, whose length depends on whether another follows."""
+        for packet in packets:
+            if self._held is not None:
+                self._container.mux(self._held)
+            else:
+                self._first_dts = packet.dts
+            self._held = packet
 
     def abandon(self) -> None:
         if self._sound:
@@ -235,17 +270,19 @@ class _Gif:
         stream: Any = self._container.add_stream("gif", rate=rate)
         stream.height, stream.width = size
         stream.pix_fmt = "pal8"
+        stream.codec_context.flags |= _FRAME_DURATION
         stream.codec_context.time_base = stream.time_base = self._tick
         self._stream = stream
         self._zero: Fraction | None = None
         self._last = -1
 
-    def write(self, frame: Frame, time: Fraction) -> None:
+    def write(self, frame: Frame, time: Fraction, lasts: Fraction) -> None:
         if self._zero is None:
             self._zero = time
         stamp = max(round((time - self._zero) / self._tick), self._last + 1)
         picture: Any = av.VideoFrame.from_ndarray(_indexed(frame), format="pal8")
         picture.pts, picture.time_base = stamp, self._tick
+        picture.duration = max(1, round(lasts / self._tick))
         self._last = stamp
         self._container.mux(self._stream.encode(picture))
 
@@ -279,7 +316,7 @@ class _Pictures:
         self._folder = folder
         self._count = 0
 
-    def write(self, frame: Frame, time: Fraction) -> None:
+    def write(self, frame: Frame, time: Fraction, lasts: Fraction) -> None:
         Image.fromarray(np.ascontiguousarray(frame)).save(self._folder / f"{self._count:06d}.png", compress_level=3)
         self._count += 1
 

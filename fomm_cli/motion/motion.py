@@ -47,6 +47,7 @@ class Motion:
 
     poses          the family's pose, a NamedTuple of float32 arrays (T, ...); fields that do not exist are None
     times          seconds since the begin of the clip, strictly increasing
+    last           seconds the last frame is shown, None = one step of the rate
     rate           frames per second, exact; the average where times are uneven
     size           (H, W) of the frames the detector saw, the network's
     family         name of the family of models whose pose it is
@@ -77,6 +78,7 @@ class Motion:
     history: tuple[str, ...] = ()
     notes: Mapping[str, str] = field(default_factory=dict)
     sound: bytes | None = None
+    last: Fraction | None = None
 
     def __len__(self) -> int:
         return len(self.times)
@@ -97,7 +99,13 @@ class Motion:
     @property
     def duration(self) -> Fraction:
         """Seconds from the first frame to the end of the last."""
-        return self.times[-1] - self.times[0] + 1 / self.rate
+        return self.times[-1] - self.times[0] + self.lasts(len(self) - 1)
+
+    def lasts(self, row: int) -> Fraction:
+        """Seconds one of its frames is shown: until the next."""
+        if row + 1 < len(self):
+            return self.times[row + 1] - self.times[row]
+        return self.last if self.last is not None else 1 / self.rate
 
     def at(self, row: int) -> Any:
         """The pose of one frame, a batch of one."""
@@ -114,6 +122,7 @@ class Motion:
             times=tuple(times),
             anchor=anchor,
             sound=self.sound if same else None,
+            last=self.last if order[-1] == len(self) - 1 else None,
         )
 
     # ------------------------------------------------------------------------------------------------- the anchor

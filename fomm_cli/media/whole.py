@@ -1,0 +1,209 @@
+"""Whether a file ends where it says: found from its own bookkeeping, before hours are spent on the begin of a clip.
+
+Each format is a chain of pieces that tell their length; a piece that reaches beyond the end of the file was cut off.
+"""
+
+from __future__ import annotations
+
+import functools
+import mmap
+from collections.abc import Callable
+from pathlib import Path
+
+from fomm_cli.errors import FommError
+from fomm_cli.media.container import repair
+
+
+def check_whole(path: Path, container: str, samples_end: int = 0) -> None:
+    """Raise where the file was cut off, or where its chain of pieces is broken in the middle.
+
+    container    ffmpeg's name of the format
+    samples_end  where an index in front says that the last picture ends, in bytes; 0 where there is none
+    """
+    told = _trouble(path, container, path.stat().st_size, path.stat().st_mtime_ns, samples_end)
+    if told:
+        raise FommError(f"{path} {told}.", repair(path))
+
+
+@functools.lru_cache(maxsize=64)
+def _trouble(path: Path, container: str, size: int, changed: int, samples_end: int) -> str:
+    """The end of a sentence, empty where nothing is wrong; a file that changes is looked at again."""
+    if samples_end > size:
+        return f"is incomplete: {size:,} of its {samples_end:,} bytes are there"
+    walk = next((walk for name, walk in _WALKS.items() if container.startswith(name)), None)
+    if walk is None or not size:
+        return ""
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        return walk(data, size)
+
+
+def _cut(size: int, end: int) -> str:
+    return f"is incomplete: {size:,} of its {end:,} bytes are there"
+
+
+def _iso(data: mmap.mmap, size: int) -> str:
+    """MP4, MOV and their kin: boxes of a length (4 bytes) and a name (4 bytes)."""
+    place = 0
+    while place + 8 <= size:
+        length, name = int.from_bytes(data[place : place + 4], "big"), data[place + 4 : place + 8]
+        if length == 1:
+            length = int.from_bytes(data[place + 8 : place + 16], "big")
+        if length == 0:  # up to the end of the file, wherever that is
+            return ""
+        if length < 8 or not name.strip(b"\0"):
+            return ""  # padding, or an old QuickTime's tail: nothing that tells anything
+        place += length
+    return _cut(size, place) if place > size and place - size < 1 << 40 else ""
+
+
+def _riff(data: mmap.mmap, size: int) -> str:
+    """AVI: the first part says how long it is; parts of large files follow it."""
+    length = int.from_bytes(data[4:8], "little")
+    end = 8 + length
+    return _cut(size, end) if data[:4] == b"RIFF" and 0 < length < 0xFFFFFFFF and end > size else ""
+
+
+def _matroska(data: mmap.mmap, size: int) -> str:
+    """Matroska and WebM: elements of a number, a length and content; a segment holds clusters, a cluster blocks.
+
+    A stretch that was overwritten breaks the chain of elements, where ffmpeg goes on silently at the next cluster.
+    """
+    place, segment_end = 0, size
+    open_ended = False
+    while place < min(size, segment_end):
+        element = _element(data, place, size)
+        if element is None:
+            return f"is damaged at byte {place:,}: no element of Matroska is there"
+        number, start, length = element
+        if length is None:  # live: it ends where the next of its kind begins
+            open_ended = True
+            if number not in (_SEGMENT, _CLUSTER):
+                return ""
+            place = start
+            continue
+        end = start + length
+        if number not in _TOP and not (open_ended and number in _IN_CLUSTER):
+            return f"is damaged at byte {place:,}: no element of Matroska is there"
+        if number == _SEGMENT:
+            segment_end = end
+            if end > size:
+                return _cut(size, end)
+            place = start
+        elif end > segment_end:
+            return _cut(size, end) if end > size else f"is damaged at byte {place:,}: an element is too long"
+        elif number == _CLUSTER:
+            if (broken := _cluster(data, start, end)) is not None:
+                return f"is damaged at byte {broken:,}: a cluster's blocks are broken"
+            place = end
+        else:
+            place = end
+    return ""
+
+
+def _cluster(data: mmap.mmap, place: int, end: int) -> int | None:
+    """Where the chain of a cluster's elements breaks, None where it holds."""
+    while place < end:
+        element = _element(data, place, end)
+        if element is None:
+            return place
+        number, start, length = element
+        if number not in _IN_CLUSTER or length is None or start + length > end:
+            return place
+        place = start + length
+    return None
+
+
+_SEGMENT, _CLUSTER = 0x18538067, 0x1F43B675
+_TOP = {
+    0x1A45DFA3, _SEGMENT, _CLUSTER, 0x114D9B74, 0x1549A966, 0x1654AE6B, 0x1C53BB6B, 0x1254C367, 0x1941A469, 0x1043A770,
+    0xEC, 0xBF,
+}  # header, segment, cluster, seek head, info, tracks, cues, tags, attachments, chapters, void, checksum  # fmt: skip
+_IN_CLUSTER = {0xE7, 0xA3, 0xA0, 0xA7, 0xAB, 0x5854, 0xAF, 0xEC, 0xBF}
+# time, simple block, block group, position, previous size, silent tracks, encrypted block, void, checksum
+
+
+def _element(data: mmap.mmap, place: int, end: int) -> tuple[int, int, int | None] | None:
+    """(number, where its content begins, its length or None where unknown); None where there is no element."""
+    first = data[place]
+    width = 9 - first.bit_length()
+    if not first or width > 4 or place + width >= end:
+        return None
+    number = int.from_bytes(data[place : place + width], "big")
+    place += width
+    first = data[place]
+    width = 9 - first.bit_length()
+    if not first or place + width > end:
+        return None
+    length = int.from_bytes(data[place : place + width], "big") & ((1 << 7 * width) - 1)
+    unknown = length == (1 << 7 * width) - 1
+    return number, place + width, None if unknown else length
+
+
+def _gif(data: mmap.mmap, size: int) -> str:
+    """GIF: extensions and images of sub-blocks, each with its length in one byte, up to a semicolon."""
+
+    def palette(flags: int) -> int:
+        return 3 << (flags & 7) + 1 if flags & 0x80 else 0
+
+    if size < 13:
+        return "is incomplete: it ends in its first bytes"
+    place = 13 + palette(data[10])
+    images = 0
+    while place < size:
+        kind = data[place]
+        if kind == 0x3B:
+            return ""
+        if kind == 0x21:
+            place += 2
+        elif kind == 0x2C and place + 10 <= size:
+            place += 11 + palette(data[place + 9])
+            images += 1
+        elif kind == 0:
+            place += 1
+            continue
+        else:
+            return f"is damaged at byte {place:,}: no part of a GIF is there"
+        while place < size and data[place]:
+            place += 1 + data[place]
+        place += 1
+        if place > size:
+            return f"is incomplete: it ends within picture {max(images, 1)}"
+    return ""  # only the semicolon is missing, as some encoders leave it
+
+
+def _flv(data: mmap.mmap, size: int) -> str:
+    """Flash video: tags of 11 bytes and their content, each followed by its length (4 bytes)."""
+    place = int.from_bytes(data[5:9], "big") + 4
+    while place < size:
+        if place + 11 > size:
+            return _cut(size, place + 11)
+        place += 11 + int.from_bytes(data[place + 1 : place + 4], "big")
+        if place > size:
+            return _cut(size, place)
+        place += 4
+    return ""
+
+
+def _ogg(data: mmap.mmap, size: int) -> str:
+    """Ogg: pages of a header, a table of lengths and content."""
+    place = 0
+    while place < size:
+        if data[place : place + 4] != b"OggS":
+            following = data.find(b"OggS", place)
+            return "" if following < 0 else f"is damaged at byte {place:,}: no page of Ogg is there"
+        table = place + 27
+        if table > size or table + data[place + 26] > size:
+            return f"is incomplete: its last page begins at byte {place:,} and does not end"
+        content = table + data[place + 26]
+        place = content + sum(data[table:content])
+    return _cut(size, place) if place > size else ""
+
+
+_WALKS: dict[str, Callable[[mmap.mmap, int], str]] = {
+    "mov,mp4": _iso,
+    "avi": _riff,
+    "matroska": _matroska,
+    "gif": _gif,
+    "flv": _flv,
+    "ogg": _ogg,
+}
