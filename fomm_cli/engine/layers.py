@@ -17,7 +17,11 @@ from torch import Tensor, nn
 _PHASES = ((0.0, 0.0, 1.0), (0.0, 1.0, 1.0), (1.0, 1.0, 0.0), (1.0, 0.0, 0.0))
 
 
-def affine(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
+AnyConv = nn.Conv2d | nn.Conv3d
+AnyNorm = nn.BatchNorm2d | nn.BatchNorm3d
+
+
+def affine(norm: AnyNorm) -> tuple[Tensor, Tensor]:
     """The batch norm of eval mode as scale * x + shift, each (C,) in float64."""
     assert norm.running_mean is not None
     assert norm.running_var is not None
@@ -30,18 +34,18 @@ def affine(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
     return scale, shift
 
 
-def plain(conv: nn.Conv2d) -> tuple[Tensor, Tensor]:
-    """Kernel (out, in, k, k) and bias (out,) of a convolution, in float64."""
+def plain(conv: AnyConv) -> tuple[Tensor, Tensor]:
+    """Kernel (out, in, k, k), or (out, in, d, k, k), and bias (out,) of a convolution, in float64."""
     weight = conv.weight.detach().double()
     bias = weight.new_zeros(weight.shape[0]) if conv.bias is None else conv.bias.detach().double()
     return weight, bias
 
 
-def folded(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
+def folded(conv: AnyConv, norm: AnyNorm) -> tuple[Tensor, Tensor]:
     """Kernel and bias of a convolution with the batch norm behind it folded in."""
     weight, bias = plain(conv)
     scale, shift = affine(norm)
-    return weight * scale[:, None, None, None], bias * scale + shift
+    return weight * scale.view(-1, *[1] * (weight.dim() - 1)), bias * scale + shift
 
 
 def merged(*convs: nn.Conv2d) -> tuple[Tensor, Tensor]:

@@ -84,7 +84,7 @@ def _crew(size: int, threads: int) -> ThreadPoolExecutor:
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_crew.cache_clear)  # a fork has no threads but one
 
-_POINTS = {  # of evaluation: those of the larger tiles round least, for what that is worth in simple numbers
+_POINTS = {  # of evaluation, by n - 2: those of the larger tiles round least, for what that is worth in simple numbers
     4: (0.0, 1.0, -1.0, 2.0, -2.0),
     6: (0.0, 1.0, -1.0, 2.0, -2.0, 0.5, -0.5),
     8: (0.0, 0.8, -0.8, 1.25, -1.25, 0.4, -0.4, 2.5, -2.5),
@@ -115,21 +115,22 @@ def best_tile(height: int, width: int, exact: bool = True) -> int:
 
 
 class Transforms(NamedTuple):
-    """The matrices of F(m, 3), n = m + 2: at (m, n), g (n, 3), bt (n, n), float64."""
+    """The matrices of F(m, k), n = m + k - 1: at (m, n), g (n, k), bt (n, n), float64."""
 
     at: Tensor
     g: Tensor
     bt: Tensor
 
     @classmethod
-    def of(cls, tile: int) -> Transforms:
+    def of(cls, tile: int, taps: int = 3) -> Transforms:
         """By Toom and Cook: a product of polynomials from its values at n - 1 points and at infinity."""
-        n, points = tile + 2, torch.tensor(_POINTS[tile], dtype=torch.float64)
-        at, g, bt = (torch.zeros(rows, columns, dtype=torch.float64) for rows, columns in ((tile, n), (n, 3), (n, n)))
+        n = tile + taps - 1
+        points = torch.tensor(_POINTS[n - 2], dtype=torch.float64)
+        at, g, bt = (torch.zeros(rows, wide, dtype=torch.float64) for rows, wide in ((tile, n), (n, taps), (n, n)))
         for j, point in enumerate(points):
             others = torch.cat((points[:j], points[j + 1 :]))
             at[:, j] = point ** torch.arange(tile)
-            g[j] = point ** torch.arange(3) / (point - others).prod()
+            g[j] = point ** torch.arange(taps) / (point - others).prod()
             bt[j, :-1] = _polynomial(others)
         at[-1, -1] = g[-1, -1] = 1
         bt[-1] = _polynomial(points)

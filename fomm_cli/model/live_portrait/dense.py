@@ -56,20 +56,29 @@ class DenseMotionNetwork(nn.Module):
 
     def forward(self, compressed: Tensor, source: Tensor, driving: Tensor) -> DenseMotion:
         """The dense motion from keypoints (B or 1, K, 3) and the compressed volume (B or 1, c, D, h, w)."""
+        shifts, candidates = self.candidates(compressed, source, driving)
+        features = self.hourglass(candidates.flatten(1, 2))
+        return self.motion(shifts, candidates, self.mask(features), self.occlusion(features.flatten(1, 2)))
+
+    def candidates(self, compressed: Tensor, source: Tensor, driving: Tensor) -> tuple[Tensor, Tensor]:
+        """Each candidate's shift (B, K+1, 3), and what speaks for it (B, K+1, 1 + c, D, h, w).
+
+        That is the keypoint's Gaussian where it is less where it was, and the volume so shifted, interleaved.
+        """
         size = compressed.shape[2:]
         with torch.autocast(compressed.device.type, enabled=False):
-            shifts = F.pad(source - driving, (0, 0, 1, 0))  # (B, K+1, 3); candidate 0, the background, stands still
+            shifts = F.pad(source - driving, (0, 0, 1, 0))  # candidate 0, the background, stands still
             warped = volume.shifted(compressed.to(shifts.dtype), shifts)  # (B, K+1, c, D, h, w)
             evidence = volume.gaussians(driving, size, self.kp_variance)
             evidence = evidence - volume.gaussians(source, size, self.kp_variance)
             evidence = F.pad(evidence, (0, 0, 0, 0, 0, 0, 1, 0))
-            # interleaved by candidate: Gaussians, then the channels of candidate 0, then of 1, ...
-            evidence_and_warped = torch.cat((evidence.unsqueeze(2), warped), dim=2).flatten(1, 2)
-        features = self.hourglass(evidence_and_warped)
-        logits = self.mask(features).to(shifts.dtype)
-        occlusion = self.occlusion(features.flatten(1, 2)).to(shifts.dtype).sigmoid()
-        with torch.autocast(compressed.device.type, enabled=False):
-            mask = logits.softmax(dim=1)
+            return shifts, torch.cat((evidence.unsqueeze(2), warped), dim=2)
+
+    @staticmethod
+    def motion(shifts: Tensor, candidates: Tensor, mask: Tensor, occlusion: Tensor) -> DenseMotion:
+        """The shares of the candidates from the logits `mask` (B, K+1, D, h, w), and `occlusion` (B, 1, h, w)."""
+        with torch.autocast(shifts.device.type, enabled=False):
+            mask = mask.to(shifts.dtype).softmax(dim=1)
             # Shares sum to 1, so the mean of the candidates is the identity plus the mean of their shifts.
-            flow = volume.coordinate_grid(size, shifts) + torch.einsum("bkdhw,bkc->bdhwc", mask, shifts)
-        return DenseMotion(flow, occlusion, mask, warped)
+            flow = volume.coordinate_grid(mask.shape[2:], shifts) + torch.einsum("bkdhw,bkc->bdhwc", mask, shifts)
+            return DenseMotion(flow, occlusion.to(shifts.dtype).sigmoid(), mask, candidates[:, :, 1:])
