@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import typer
@@ -41,3 +42,20 @@ def test_ctrl_c_is_answered(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
     monkeypatch.setattr("fomm_cli.config.reading.presets", interrupted)
     assert main(["config", "list"]) == 130
     assert capsys.readouterr().err.strip() == "Interrupted."
+
+
+def test_the_words_of_options_are_those_of_the_rooms() -> None:
+    from fomm_cli.acquire import cutting, table
+    from fomm_cli.commands import options
+    from fomm_cli.engine import choose
+
+    assert list(options.ClipFormat) == list(get_args(cutting.Format))
+    assert list(options.Fit) == list(get_args(table.Fit))
+    assert list(options.EngineName) == choose.ENGINES
+    assert list(options.PrecisionName) == choose.PRECISIONS
+
+
+def test_offline_is_of_one_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    assert main(["export", "nothing-of-this-name", "-o", "x", "--offline"]) == 1
+    assert "HF_HUB_OFFLINE" not in os.environ

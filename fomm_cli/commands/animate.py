@@ -1,60 +1,34 @@
-"""`fomm animate`: a still picture moves like a clip."""
+"""`fomm animate`: a still picture moves like a clip; `fomm demo`: the bundled portrait, by the bundled clip."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 
-from fomm_cli.commands.options import Offline
+from fomm_cli.commands.options import (
+    Audio,
+    Crf,
+    Device,
+    EngineChoice,
+    EngineName,
+    Force,
+    Json,
+    Layout,
+    Mode,
+    Offline,
+    Precision,
+    PrecisionName,
+    Weights,
+)
 from fomm_cli.errors import FommError, counted
 
 if TYPE_CHECKING:
     from fomm_cli.animate.clip import Report
     from fomm_cli.engine.base import Engine
-
-
-class Mode(StrEnum):
-    RELATIVE = "relative"
-    ABSOLUTE = "absolute"
-
-
-class Layout(StrEnum):
-    RESULT = "result"
-    SIDE_BY_SIDE = "side-by-side"
-    KEYPOINTS = "keypoints"
-
-
-class Audio(StrEnum):
-    DRIVING = "driving"
-    NONE = "none"
-
-
-class EngineName(StrEnum):
-    AUTO = "auto"
-    PLAIN = "plain"
-    FUSED = "fused"
-
-
-class Precision(StrEnum):
-    AUTO = "auto"
-    FP32 = "fp32"
-    BF16 = "bf16"
-    FP16 = "fp16"
-
-
-WEIGHTS = typer.Option(
-    None, "--weights", metavar="NAME|FILE|hf://…|DIR", help="What the network has learned: see `fomm weights list`."
-)
-DEVICE = typer.Option("auto", "--device", help="auto, cpu, cuda, cuda:N or mps.")
-ENGINE = typer.Option(EngineName.AUTO, "--engine", help="auto is fused, the quicker one.")
-PRECISION = typer.Option(Precision.AUTO, "--precision", help="Keypoints are always fp32.")
-FORCE = typer.Option(False, "--force", help="Overwrite an existing output.")
-JSON = typer.Option(False, "--json", help="Print one JSON document instead of the path.")
 
 
 def animate(
@@ -65,7 +39,7 @@ def animate(
     output: Path | None = typer.Option(
         None, "-o", "--output", metavar="OUT", help="mp4, webm, mov, mkv, gif, or no suffix: a folder of png."
     ),
-    weights: str | None = WEIGHTS,
+    weights: Weights = None,
     mode: Mode = typer.Option(Mode.RELATIVE, "--mode", help="Of the motion."),
     adapt_scale: bool = typer.Option(
         True, "--adapt-scale/--no-adapt-scale", help="Relative: fit movements to the source's size."
@@ -82,14 +56,14 @@ def animate(
     ),
     layout: Layout = typer.Option(Layout.RESULT, "--layout", help="What the output shows."),
     audio: Audio = typer.Option(Audio.DRIVING, "--audio", help="The sound."),
-    crf: int = typer.Option(18, "--crf", min=0, max=63, help="Video quality; lower is better and larger."),
-    device: str = DEVICE,
-    engine: EngineName = ENGINE,
-    precision: Precision = PRECISION,
+    crf: Crf = 18,
+    device: Device = "auto",
+    engine: EngineChoice = EngineName.AUTO,
+    precision: Precision = PrecisionName.AUTO,
     cuda_graphs: bool = typer.Option(False, "--cuda-graphs", help="Record the GPU's kernels once and replay them."),
     offline: Offline = False,
-    force: bool = FORCE,
-    as_json: bool = JSON,
+    force: Force = False,
+    as_json: Json = False,
 ) -> None:
     """Make SOURCE move like DRIVING.
 
@@ -125,6 +99,43 @@ def animate(
         typer.echo(json.dumps(document(report, runner, mode), indent=2))
     else:
         typer.echo(str(path))
+
+
+def demo(
+    folder: Path = typer.Option(Path("demo"), "-o", "--output", metavar="DIR", help="Where the two clips go."),
+    weights: Weights = None,
+    device: Device = "auto",
+    engine: EngineChoice = EngineName.AUTO,
+    precision: Precision = PrecisionName.AUTO,
+    force: Force = False,
+    as_json: Json = False,
+) -> None:
+    """Animate the bundled portrait: result.mp4 and side-by-side.mp4.
+
+    Everything needed is in the package; nothing is downloaded.
+    """
+    from rich.console import Console
+
+    from fomm_cli.animate.clip import Output, Settings, animate_clip
+    from fomm_cli.commands.progress import frame_progress
+    from fomm_cli.files.disk import ASSETS
+
+    outputs = [Output(folder / "result.mp4"), Output(folder / "side-by-side.mp4", "side-by-side")]
+    for output in outputs:
+        if Path(output.path).exists() and not force:
+            raise FommError(f"{output.path} exists already.", "Choose another folder with -o, or use --force.")
+    console = Console(stderr=True, highlight=False)
+    runner = open_engine(weights, device, engine, precision, console)
+    # The clip begins as the portrait looks, mouth shut; where its head is nearest to the portrait's, the mouth is open.
+    settings = Settings(anchor="first", force=force)
+    with frame_progress(console) as progress:
+        report = animate_clip(runner, ASSETS / "portrait.png", ASSETS / "driving.mp4", outputs, settings, progress)
+    tell(report, console)
+    if as_json:
+        typer.echo(json.dumps(document(report, runner, "relative"), indent=2))
+    else:
+        for output in outputs:
+            typer.echo(str(output.path))
 
 
 def open_engine(

@@ -11,11 +11,10 @@ import sys
 
 import typer
 
-from fomm_cli.commands.animate import animate
+from fomm_cli.commands.animate import animate, demo
 from fomm_cli.commands.bench import bench_app
 from fomm_cli.commands.config import config_app
 from fomm_cli.commands.dataset import dataset_app
-from fomm_cli.commands.demo import demo
 from fomm_cli.commands.doctor import doctor
 from fomm_cli.commands.eval import eval_app
 from fomm_cli.commands.export import export

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import typer
 
-config_app = typer.Typer(no_args_is_help=True, help="Presets and configuration files: list, show, check.")
+from fomm_cli.commands.options import NONE, Force, Json, Set
 
-SET = typer.Option([], "--set", metavar="KEY=VALUE", help="Override a key, e.g. train.batch_size=8. Repeatable.")
+config_app = typer.Typer(no_args_is_help=True, help="Presets and configuration files: list, show, check.")
 
 
 @config_app.command("list")
-def list_presets(as_json: bool = typer.Option(False, "--json", help="Print JSON.")) -> None:
+def list_presets(as_json: Json = False) -> None:
     """List the shipped presets and what each is for."""
     from rich.console import Console
     from rich.table import Table
@@ -34,10 +34,10 @@ def list_presets(as_json: bool = typer.Option(False, "--json", help="Print JSON.
 @config_app.command()
 def show(
     source: str = typer.Argument(..., metavar="PRESET|FILE", help="A preset, or a YAML file of ours or of upstream's."),
-    overrides: list[str] = SET,
+    overrides: Set = NONE,
     output: Path | None = typer.Option(None, "--output", "-o", metavar="FILE", help="Write it there instead."),
-    as_json: bool = typer.Option(False, "--json", help="Print JSON."),
-    force: bool = typer.Option(False, "--force", help="Overwrite an existing file."),
+    as_json: Json = False,
+    force: Force = False,
 ) -> None:
     """Show a configuration with every key, as YAML that can be edited and given back."""
     from fomm_cli.config.reading import read
@@ -56,7 +56,7 @@ def show(
 @config_app.command()
 def check(
     files: list[str] = typer.Argument(..., metavar="PRESET|FILE...", help="Presets or YAML files."),
-    overrides: list[str] = SET,
+    overrides: Set = NONE,
 ) -> None:
     """Check configurations: unknown keys, wrong values, and what of an upstream file is ignored.
 

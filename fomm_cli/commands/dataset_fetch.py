@@ -1,4 +1,4 @@
-"""`fomm dataset fetch`: clips of a published or own list, cut out of videos from the web."""
+"""`fomm dataset fetch`: clips of a published or own list, cut out of videos from the web; `status`: how far that is."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from fomm_cli.commands.options import ClipFormat, Fit, Json, Partition
 from fomm_cli.errors import FommError
 
 if TYPE_CHECKING:
     from fomm_cli.acquire.fetch import Job
+    from fomm_cli.acquire.manifest import Summary
     from fomm_cli.acquire.table import Table
 
 
@@ -20,16 +22,11 @@ def fetch(
         ..., metavar="NAME|FILE.csv", help="vox, taichi, a metadata table; or mgif, fashion, nemo, bair."
     ),
     out: Path | None = typer.Option(None, "--out", "-o", metavar="DIR", help="Where clips go: DIR/train, DIR/test."),
-    partition: str | None = typer.Option(None, "--partition", metavar="train|test", help="Only this part."),
+    partition: Partition | None = typer.Option(None, "--partition", help="Only this part."),
     subset: int | None = typer.Option(None, "--subset", metavar="N", min=1, help="Only the first N clips of it."),
     size: int = typer.Option(256, "--size", metavar="PX", min=16, max=2048, help="Both sides of the clips."),
-    kind: str = typer.Option("packed", "--format", metavar="packed|mp4|png", help="How clips are stored."),
-    fit: str | None = typer.Option(
-        None,
-        "--fit",
-        metavar="stretch|square",
-        help="Boxes as published (vox, taichi), or made square (others).",
-    ),
+    kind: ClipFormat = typer.Option(ClipFormat.PACKED, "--format", help="How clips are stored."),
+    fit: Fit | None = typer.Option(None, "--fit", help="Boxes as published (vox, taichi), or made square (others)."),
     workers: int = typer.Option(4, "--workers", metavar="N", min=1, max=64, help="Videos at once."),
     shard: str | None = typer.Option(
         None, "--shard", metavar="I/N", help="Share I of N of the videos; under torchrun or SLURM that of the rank."
@@ -62,7 +59,7 @@ def fetch(
     archive: Path | None = typer.Option(
         None, "--archive", metavar="FILE|DIR", help="The downloaded archive of mgif, fashion, nemo or bair."
     ),
-    as_json: bool = typer.Option(False, "--json", help="Print JSON."),
+    as_json: Json = False,
 ) -> None:
     """Fetch a data set: download its videos, cut its clips, note every outcome.
 
@@ -72,9 +69,8 @@ def fetch(
 
     from fomm_cli.acquire import sets
 
-    chosen_kind = _choice("--format", kind, ("packed", "mp4", "png"))
     if source.lower() in sets.ARCHIVE_SETS:
-        _archive(source.lower(), archive, out, size, chosen_kind, fit, as_json)
+        _archive(source.lower(), archive, out, size, kind, fit, as_json)
         return
     if archive is not None:
         raise FommError(f"--archive goes with {', '.join(sets.ARCHIVE_SETS)}, not with {source}.")
@@ -103,7 +99,7 @@ def fetch(
     job = Job(
         cuts=select(table.cuts, partition, subset, share),
         out=out or Path(),
-        style=Style(size, chosen_kind, _choice("--fit", fit or usual, ("stretch", "square"))),
+        style=Style(size, kind.value, fit.value if fit else usual),
         wishes=Wishes(
             address, cookies, browser, limit, sleep, height, most, max_hours * 3600, max_wait, timeout, retries
         ),
@@ -122,7 +118,7 @@ def fetch(
         _run(job, table, as_json)
 
 
-def _table(source: str) -> tuple[Table, str]:
+def _table(source: str) -> tuple[Table, Any]:
     """The list that a name or a file stands for, and how its boxes are meant."""
     from fomm_cli.acquire import sets
     from fomm_cli.acquire.table import read_table
@@ -139,12 +135,6 @@ def _table(source: str) -> tuple[Table, str]:
     if sha256(path) == sets.TED_SHA256:
         raise sets.no_ted()
     return read_table(path), known.get(sha256(path), "square")
-
-
-def _choice(option: str, value: str, known: tuple[str, ...]) -> Any:
-    if value not in known:
-        raise typer.BadParameter(f"{value!r} is not one of {', '.join(known)}.", param_hint=option)
-    return value
 
 
 def _bytes(option: str, text: str) -> int:
@@ -214,7 +204,6 @@ def _run(job: Job, table: Table, as_json: bool) -> None:
 
     from fomm_cli.acquire.fetch import Fetch
     from fomm_cli.acquire.manifest import Manifest, summarize
-    from fomm_cli.commands.dataset_status import show
 
     if not job.cuts:
         raise FommError("No clips are left to fetch.", "Check --partition and --shard.")
@@ -238,7 +227,7 @@ def _run(job: Job, table: Table, as_json: bool) -> None:
 
 
 def _archive(
-    name: str, archive: Path | None, out: Path | None, size: int, kind: Any, fit: str | None, as_json: bool
+    name: str, archive: Path | None, out: Path | None, size: int, kind: ClipFormat, fit: Fit | None, as_json: bool
 ) -> None:
     """Tell of a set that is handed out as files, or import it."""
     from fomm_cli.acquire import sets
@@ -260,7 +249,7 @@ def _archive(
 
     console = Console(stderr=True)
     console.print(f"Terms of {name}: {chosen.terms}", markup=False, highlight=False, soft_wrap=True)
-    style = Style(size, kind, _choice("--fit", fit or "stretch", ("stretch", "square")))
+    style = Style(size, kind.value, fit.value if fit else "stretch")
     report = import_archive(
         archive, out, style, lambda line: console.print(line, markup=False, highlight=False, soft_wrap=True)
     )
@@ -272,3 +261,61 @@ def _archive(
         typer.echo(f"{out}: {parts}, {report.frames} frames{kept}; {len(report.skipped)} files left out.")
     if not report.clips:
         raise FommError(f"{archive} holds no clips.", "Expected are videos, GIFs, film strips or folders of images.")
+
+
+def status(
+    folder: Path = typer.Argument(..., metavar="DIR", help="The --out folder of `fomm dataset fetch`."),
+    failed: bool = typer.Option(False, "--failed", help="List every video and clip that failed, with the message."),
+    as_json: Json = False,
+) -> None:
+    """Show how far a set is fetched. The manifests of several machines in one folder count together."""
+    from fomm_cli.acquire.manifest import read_state, summarize
+
+    state = read_state(folder) if folder.is_dir() else None
+    if state is None or not (state.plans or state.clips or state.videos):
+        raise FommError(f"{folder} holds no manifest.", "Give the --out folder of `fomm dataset fetch`.")
+    lost = [
+        {"kind": kind, "name": name, "reason": record.reason, "message": record.message}
+        for kind, records in (("video", state.videos), ("clip", state.clips))
+        for name, record in records.items()
+        if record.state == "failed" and (kind == "video" or state.videos.get(record.video, record).state != "failed")
+    ]
+    if as_json:
+        typer.echo(json.dumps({**summarize(state).as_json(), **({"failures": lost} if failed else {})}))
+        return
+    show(summarize(state))
+    for entry in lost if failed else ():
+        typer.echo(f"{entry['kind']} {entry['name']}: {entry['reason']}: {entry['message']}")
+
+
+def show(summary: Summary, as_json: bool = False) -> None:
+    """The final table: videos and clips done, failed by reason, and still to come."""
+    from fomm_cli.acquire.reasons import ADVICE, Reason
+
+    if as_json:
+        typer.echo(json.dumps(summary.as_json()))
+        return
+    reasons = sorted(summary.videos_failed | summary.clips_failed)
+    rows = [
+        (
+            "done",
+            summary.videos_done,
+            summary.clips_done,
+            ", ".join(f"{n} {part}" for part, n in summary.partitions.items()),
+        ),
+        *(
+            (reason, summary.videos_failed.get(reason, 0), summary.clips_failed.get(reason, 0), ADVICE[Reason(reason)])
+            for reason in reasons
+            if reason in set(Reason)
+        ),
+        (
+            "to come",
+            summary.videos - summary.videos_done - sum(summary.videos_failed.values()),
+            summary.clips - summary.clips_done - sum(summary.clips_failed.values()),
+            "",
+        ),
+        ("total", summary.videos, summary.clips, f"{summary.frames} frames"),
+    ]
+    typer.echo(f"{'':<13}{'videos':>8}{'clips':>9}")
+    for name, videos, clips, note in rows:
+        typer.echo(f"{name:<13}{videos:>8}{clips:>9}  {note}".rstrip())

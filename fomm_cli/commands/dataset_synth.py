@@ -7,6 +7,7 @@ from pathlib import Path
 
 import typer
 
+from fomm_cli.commands.options import Device, Force, Json
 from fomm_cli.errors import counted
 
 SETS = ["toon"]
@@ -25,9 +26,9 @@ def synth(
     pairs: bool = typer.Option(False, "--pairs", help="Also sources and driving clips with their true animations."),
     still_head: bool = typer.Option(False, "--still-head", help="Hold shift, scale and roll: mouth and eyes alone."),
     still_pose: bool = typer.Option(False, "--still-pose", help="Hold the whole pose of the head: faces alone."),
-    device: str = typer.Option("cpu", "--device", help="auto, cpu, cuda, cuda:N or mps."),
-    force: bool = typer.Option(False, "--force", help="Redraw everything, replacing clips of other settings."),
-    as_json: bool = typer.Option(False, "--json", help="Print JSON."),
+    device: Device = "cpu",
+    force: Force = False,
+    as_json: Json = False,
 ) -> None:
     """Draw cartoon faces: any number of people, each the same for ever by seed and number.
 

@@ -13,6 +13,7 @@ from importlib import metadata, util
 
 import typer
 
+from fomm_cli.commands.options import Json
 from fomm_cli.version import __version__
 
 # Extra -> (module, distribution) of everything it brings.
@@ -48,7 +49,7 @@ class Finding:
     fix: str = ""
 
 
-def doctor(as_json: bool = typer.Option(False, "--json", help="Print one JSON document instead of the table.")) -> None:
+def doctor(as_json: Json = False) -> None:
     """Say what is installed, what is missing and how to install it.
 
     Exits 1 if something that is needed is broken; a missing option is no failure.

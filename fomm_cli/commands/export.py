@@ -8,7 +8,7 @@ from pathlib import Path
 
 import typer
 
-from fomm_cli.commands.options import Offline
+from fomm_cli.commands.options import Force, Json, Offline
 
 
 class Format(StrEnum):
@@ -34,9 +34,9 @@ def export(
     frames: Path | None = typer.Option(
         None, "--frames", metavar="CLIP", help="Real frames to compare and calibrate on; else the bundled clip."
     ),
-    force: bool = typer.Option(False, "--force", help="Replace an existing export."),
+    force: Force = False,
     offline: Offline = False,
-    as_json: bool = typer.Option(False, "--json", help="Print one JSON document instead of the path."),
+    as_json: Json = False,
 ) -> None:
     """Write a model as three graphs (detect, encode, render) and compare them with it.
 

@@ -1,11 +1,62 @@
-"""Options that several verbs share: one spelling, one help text each."""
+"""Options that several verbs share: one spelling, one help text each.
+
+The words of an enum are those of the room that obeys it (tests/test_help.py compares); they stand here again so that
+`fomm --help` need not import the rooms.
+"""
 
 from __future__ import annotations
 
 import os
+from enum import StrEnum
+from pathlib import Path
 from typing import Annotated
 
 import typer
+
+
+class Mode(StrEnum):
+    RELATIVE = "relative"
+    ABSOLUTE = "absolute"
+
+
+class Layout(StrEnum):
+    RESULT = "result"
+    SIDE_BY_SIDE = "side-by-side"
+    KEYPOINTS = "keypoints"
+
+
+class Audio(StrEnum):
+    DRIVING = "driving"
+    NONE = "none"
+
+
+class EngineName(StrEnum):
+    AUTO = "auto"
+    PLAIN = "plain"
+    FUSED = "fused"
+
+
+class PrecisionName(StrEnum):
+    AUTO = "auto"
+    FP32 = "fp32"
+    BF16 = "bf16"
+    FP16 = "fp16"
+
+
+class ClipFormat(StrEnum):
+    PACKED = "packed"
+    MP4 = "mp4"
+    PNG = "png"
+
+
+class Fit(StrEnum):
+    STRETCH = "stretch"
+    SQUARE = "square"
+
+
+class Partition(StrEnum):
+    TRAIN = "train"
+    TEST = "test"
 
 
 def _offline(value: bool) -> None:
@@ -13,7 +64,27 @@ def _offline(value: bool) -> None:
         os.environ["HF_HUB_OFFLINE"] = "1"  # the Hub's client and processes started from here obey it too
 
 
+Weights = Annotated[
+    str | None,
+    typer.Option(
+        "--weights", metavar="NAME|FILE|hf://…|DIR", help="What the network has learned: see `fomm weights list`."
+    ),
+]
+Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:N or mps.")]
+EngineChoice = Annotated[EngineName, typer.Option("--engine", help="auto is fused, the quicker one.")]
+Precision = Annotated[PrecisionName, typer.Option("--precision", help="Keypoints are always fp32.")]
+Crf = Annotated[int, typer.Option("--crf", min=0, max=63, help="Video quality; lower is better and larger.")]
 Offline = Annotated[
     bool, typer.Option("--offline", callback=_offline, help="Fetch nothing: what is not here yet is refused.")
 ]
 """Acts by itself: HF_HUB_OFFLINE for the rest of the command."""
+Force = Annotated[bool, typer.Option("--force", help="Replace what is there already.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead.")]
+Runs = Annotated[Path, typer.Option("--runs", metavar="DIR", help="Where run folders are.")]
+RunName = Annotated[str, typer.Argument(metavar="RUN", help="The run's folder, name or number, or `last`.")]
+Set = Annotated[
+    list[str],
+    typer.Option("--set", metavar="KEY=VALUE", help="Override a key, e.g. train.batch_size=8. Repeatable."),
+]
+NONE: list[str] = []
+"""The default of `Set`."""

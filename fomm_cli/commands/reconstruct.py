@@ -8,6 +8,7 @@ from pathlib import Path
 
 import typer
 
+from fomm_cli.commands.options import Crf, Device, Force, Json
 from fomm_cli.errors import counted
 
 
@@ -23,11 +24,11 @@ def reconstruct(
     ),
     weights: str | None = typer.Option(None, "--weights", "-w", metavar="NAME|FILE", help="See `fomm weights list`."),
     layout: Layout = typer.Option(Layout.SIDE_BY_SIDE, "--layout", help="side-by-side: clip, result, error."),
-    crf: int = typer.Option(18, "--crf", min=0, max=63, help="Video quality; lower is better and larger."),
+    crf: Crf = 18,
     batch: int = typer.Option(8, "--batch", metavar="N", min=1, help="Frames at once."),
-    device: str = typer.Option("auto", "--device", help="auto, cpu, cuda, cuda:N or mps."),
-    force: bool = typer.Option(False, "--force", help="Overwrite an existing output."),
-    as_json: bool = typer.Option(False, "--json", help="Print one JSON document instead of the path and numbers."),
+    device: Device = "auto",
+    force: Force = False,
+    as_json: Json = False,
 ) -> None:
     """Rebuild VIDEO from its first frame and the motion the weights see in it, and say how well.
 

@@ -7,17 +7,14 @@ from pathlib import Path
 
 import typer
 
+from fomm_cli.commands.options import Force, Json, RunName, Runs
 from fomm_cli.errors import FommError
 
 runs_app = typer.Typer(no_args_is_help=True, help="Trainings: list, show, plot, export.")
 
-JSON = typer.Option(False, "--json", help="Print JSON.")
-RUNS = typer.Option(Path("runs"), "--runs", metavar="DIR", help="Where run folders are.")
-NAME = typer.Argument(..., metavar="RUN", help="The run's folder, name or number, or `last`.")
-
 
 @runs_app.command("list")
-def list_runs(runs: Path = RUNS, as_json: bool = JSON) -> None:
+def list_runs(runs: Runs = Path("runs"), as_json: Json = False) -> None:
     """List the runs: how far they are and how good."""
     from rich.console import Console
     from rich.table import Table
@@ -57,9 +54,7 @@ def list_runs(runs: Path = RUNS, as_json: bool = JSON) -> None:
 
 
 @runs_app.command()
-def show(
-    name: str = NAME, runs: Path = RUNS, as_json: bool = typer.Option(False, "--json", help="Print JSON.")
-) -> None:
+def show(name: RunName, runs: Runs = Path("runs"), as_json: Json = False) -> None:
     """Show one run: settings, environment, the last losses, health."""
     from fomm_cli.train.review import summary
     from fomm_cli.train.run import find
@@ -81,10 +76,10 @@ def show(
 def plot(
     names: list[str] = typer.Argument(..., metavar="RUN...", help="One run, or several to compare."),
     output: Path = typer.Option(Path("curves.png"), "--output", "-o", metavar="PNG", help="The picture."),
-    runs: Path = RUNS,
+    runs: Runs = Path("runs"),
     keys: list[str] = typer.Option([], "--key", metavar="KEY", help="Only this curve, e.g. perceptual. Repeatable."),
     window: int = typer.Option(50, "--window", metavar="STEPS", min=1, help="Steps averaged to one point."),
-    force: bool = typer.Option(False, "--force", help="Overwrite an existing file."),
+    force: Force = False,
 ) -> None:
     """Draw the curves of losses, keypoint spread and validation."""
     from fomm_cli.media.image import write_image
@@ -98,12 +93,12 @@ def plot(
 
 @runs_app.command()
 def export(
-    name: str = NAME,
+    name: RunName,
     output: Path = typer.Option(..., "--output", "-o", metavar="FILE", help="The .safetensors file to write."),
-    runs: Path = RUNS,
+    runs: Runs = Path("runs"),
     best: bool = typer.Option(False, "--best", help="The best validated checkpoint instead of the last."),
     half: bool = typer.Option(False, "--half", help="Store convolutions as float16: half the size."),
-    force: bool = typer.Option(False, "--force", help="Overwrite an existing file."),
+    force: Force = False,
 ) -> None:
     """Write a checkpoint's weights as one self-sufficient file, while the run goes on or after it."""
     from fomm_cli.train.checkpoint import export as write

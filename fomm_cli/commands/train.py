@@ -7,25 +7,23 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from fomm_cli.commands.options import Offline
+from fomm_cli.commands.options import NONE, Device, Json, Offline, RunName, Runs, Set
 
 if TYPE_CHECKING:
     from fomm_cli.train.run import Run
-
-SET = typer.Option([], "--set", metavar="KEY=VALUE", help="Override a key, e.g. train.batch_size=8. Repeatable.")
 
 
 def train(
     source: str = typer.Argument(..., metavar="PRESET|FILE", help="A preset (`fomm config list`) or a YAML file."),
     data: Path = typer.Option(..., "--data", metavar="DIR", help="The data set: clips, or folders train/ and test/."),
-    overrides: list[str] = SET,
+    overrides: Set = NONE,
     init: str | None = typer.Option(None, "--init", metavar="WEIGHTS", help="Start from these weights."),
     perceptual_weights: Path | None = typer.Option(
         None, "--perceptual-weights", metavar="FILE", help="The perceptual network's file; else it is downloaded."
     ),
-    runs: Path = typer.Option(Path("runs"), "--runs", metavar="DIR", help="Where run folders are made."),
+    runs: Runs = Path("runs"),
     seed: int = typer.Option(0, "--seed", help="Of the first weights and of every draw."),
-    device: str = typer.Option("auto", "--device", help="auto, cpu, cuda, cuda:N or mps."),
+    device: Device = "auto",
     workers: int | None = typer.Option(None, "--workers", min=0, help="Processes that read pairs."),
     memory: float = typer.Option(
         1.0, "--memory", metavar="GIB", min=0, help="Decoded frames to keep of videos and strips."
@@ -42,7 +40,7 @@ def train(
         1, "--gpus", metavar="N", min=1, help="Processes, one a GPU (with --device cpu: that share the processor)."
     ),
     dry_run: bool = typer.Option(False, "--dry-run", help="Print the plan: steps, memory, time; train nothing."),
-    as_json: bool = typer.Option(False, "--json", help="Print the plan as JSON."),
+    as_json: Json = False,
     offline: Offline = False,
     tensorboard: bool = typer.Option(False, "--tensorboard", help="Write TensorBoard events too."),
 ) -> None:
@@ -90,8 +88,8 @@ def train(
 
 
 def resume(
-    name: str = typer.Argument(..., metavar="RUN", help="The run's folder, name or number, or `last`."),
-    runs: Path = typer.Option(Path("runs"), "--runs", metavar="DIR", help="Where run folders are."),
+    name: RunName,
+    runs: Runs = Path("runs"),
     data: Path | None = typer.Option(None, "--data", metavar="DIR", help="Where the data set is now, if it was moved."),
     perceptual_weights: Path | None = typer.Option(
         None, "--perceptual-weights", metavar="FILE", help="The perceptual network's file, if it was moved."

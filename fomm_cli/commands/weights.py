@@ -8,6 +8,8 @@ from typing import Any
 
 import typer
 
+from fomm_cli.commands.options import NONE, Force, Json, Set
+
 weights_app = typer.Typer(
     name="weights",
     no_args_is_help=True,
@@ -15,12 +17,9 @@ weights_app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-_JSON = typer.Option(False, "--json", help="Print one JSON document instead.")
-_FORCE = typer.Option(False, "--force", help="Overwrite an existing output; fetch again what is here already.")
-
 
 @weights_app.command("list")
-def list_weights(as_json: bool = _JSON) -> None:
+def list_weights(as_json: Json = False) -> None:
     """Every name that --weights knows: what it animates, its licences, where it comes from, whether it is here."""
     from fomm_cli.files import disk
     from fomm_cli.weights.catalogue import CATALOGUE, DEFAULT
@@ -80,7 +79,7 @@ def _print_entry(row: dict[str, Any]) -> None:
 @weights_app.command()
 def info(
     weights: str = typer.Argument(..., metavar="WEIGHTS", help="A name, a file, hf://..., or a published .pth.tar."),
-    as_json: bool = _JSON,
+    as_json: Json = False,
 ) -> None:
     """What a weights file says of itself: architecture, parameters, precision, hash, origin."""
     from fomm_cli.files import disk
@@ -116,8 +115,8 @@ def fetch(
         ..., metavar="NAME", help="A name of `fomm weights list`, or hf://owner/repo, hf://owner/repo/file@revision."
     ),
     output: Path | None = typer.Option(None, "-o", "--output", help="Copy the weights file here as well."),
-    force: bool = _FORCE,
-    as_json: bool = _JSON,
+    force: Force = False,
+    as_json: Json = False,
 ) -> None:
     """Bring weights to this machine; a published .pth.tar is checked and converted on arrival."""
     import shutil
@@ -150,15 +149,15 @@ def convert(
         "--config",
         help="A preset, our YAML or an upstream YAML; by default the architecture is read off the file.",
     ),
-    overrides: list[str] = typer.Option([], "--set", metavar="KEY=VALUE", help="Change one config key; repeatable."),
+    overrides: Set = NONE,
     align_corners: bool | None = typer.Option(
         None,
         "--align-corners/--no-align-corners",
         help="The warp's convention: no for checkpoints trained on torch 1.3 or newer. [default: align]",
     ),
     half: bool = typer.Option(False, "--half", help="Store convolutions as float16: half the size."),
-    force: bool = _FORCE,
-    as_json: bool = _JSON,
+    force: Force = False,
+    as_json: Json = False,
 ) -> None:
     """Turn a published checkpoint into one self-sufficient weights file."""
     import torch
