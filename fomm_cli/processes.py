@@ -19,7 +19,8 @@ T = TypeVar("T")
 
 
 class World(NamedTuple):
-    """
+    """Which process this is, of how many.
+
     rank     of this process, 0 to size - 1; rank 0 writes the run's files
     size     number of processes
     local    rank on this machine: the number of its GPU

@@ -107,6 +107,7 @@ def demo(
     device: Device = "auto",
     engine: EngineChoice = EngineName.AUTO,
     precision: Precision = PrecisionName.AUTO,
+    offline: Offline = False,
     force: Force = False,
     as_json: Json = False,
 ) -> None:

@@ -101,7 +101,17 @@ def fetch(
         out=out or Path(),
         style=Style(size, kind.value, fit.value if fit else usual),
         wishes=Wishes(
-            address, cookies, browser, limit, sleep, height, most, max_hours * 3600, max_wait, timeout, retries
+            template=address,
+            cookies=cookies,
+            browser=browser,
+            rate=limit,
+            sleep=sleep,
+            height=height,
+            max_bytes=most,
+            max_seconds=max_hours * 3600,
+            max_wait=max_wait,
+            timeout=timeout,
+            retries=retries,
         ),
         shard=share,
         workers=workers,

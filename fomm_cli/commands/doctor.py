@@ -87,9 +87,9 @@ def _torch() -> list[Finding]:
 
     built = f"CUDA {torch.version.cuda}" if torch.version.cuda else "no CUDA"
     findings = [Finding("torch", "ok", f"{torch.__version__} ({built})")]
-    place = device.resolve("auto")
-    warning = device.warning(place)
-    findings.append(Finding("device", "warning" if warning else "ok", device.describe(place), warning or ""))
+    chosen = device.resolve("auto")
+    warning = device.warning(chosen)
+    findings.append(Finding("device", "warning" if warning else "ok", device.describe(chosen), warning or ""))
     for index in range(1, torch.cuda.device_count()):
         findings.append(Finding("device", "ok", device.describe(torch.device("cuda", index))))
     return findings
@@ -157,9 +157,9 @@ def _cache() -> list[Finding]:
     from fomm_cli.files import disk
 
     folder = disk.cache_dir()
-    place = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-    free = f"{shutil.disk_usage(place).free / 2**30:.1f} GiB free"
-    if not os.access(place, os.W_OK):
+    nearest = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    free = f"{shutil.disk_usage(nearest).free / 2**30:.1f} GiB free"
+    if not os.access(nearest, os.W_OK):
         return [Finding("cache", "broken", f"{folder} cannot be written to", "export FOMM_CACHE=/a/folder/of/yours")]
     held = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) if folder.exists() else 0
     return [Finding("cache", "ok", f"{folder}: {held / 2**20:.0f} MiB used, {free}")]

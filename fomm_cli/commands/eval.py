@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from fomm_cli.commands.options import Device, Force, Json, Offline
 from fomm_cli.errors import FommError, nearest
 from fomm_cli.evaluate.metrics import defaults, names
 
@@ -39,12 +40,9 @@ SEED = typer.Option(0, "--seed", min=0, help="Of the split, random pairs or peop
 ADAPT = typer.Option(True, "--adapt-scale/--no-adapt-scale", help="As in `fomm animate`.")
 IDENTITIES = typer.Option(200, "--identities", metavar="N", min=1, help="Cartoon faces: how many held-out people.")
 FRAMES = typer.Option(8, "--frames", metavar="N", min=1, help="Cartoon faces: driving frames, 1/3 second apart.")
-DEVICE = typer.Option("auto", "--device", help="auto, cpu, cuda, cuda:N or mps.")
 OUT = typer.Option(
     None, "--out", "-o", metavar="DIR", help="Write results.json and report.html there; the same command resumes."
 )
-FORCE = typer.Option(False, "--force", help="Replace the report of another evaluation in --out.")
-JSON = typer.Option(False, "--json", help="Print one JSON document instead of a table.")
 
 
 @eval_app.command()
@@ -71,10 +69,11 @@ def reconstruction(
     batch: int = BATCH,
     seed: int = SEED,
     limit: int = typer.Option(0, "--limit", metavar="N", min=0, help="Only the first N clips; 0 = all."),
-    device: str = DEVICE,
+    device: Device = "auto",
     out: Path | None = OUT,
-    force: bool = FORCE,
-    as_json: bool = JSON,
+    offline: Offline = False,
+    force: Force = False,
+    as_json: Json = False,
 ) -> None:
     """Measure how well weights rebuild the test clips from their first frames.
 
@@ -125,10 +124,11 @@ def animation(
     size: int | None = SIZE,
     batch: int = BATCH,
     seed: int = SEED,
-    device: str = DEVICE,
+    device: Device = "auto",
     out: Path | None = OUT,
-    force: bool = FORCE,
-    as_json: bool = JSON,
+    offline: Offline = False,
+    force: Force = False,
+    as_json: Json = False,
 ) -> None:
     """Measure how well weights bring one subject to life with the motion of another.
 
@@ -173,8 +173,8 @@ def toon(
     size: int | None = SIZE,
     seed: int = SEED,
     adapt_scale: bool = ADAPT,
-    device: str = DEVICE,
-    as_json: bool = JSON,
+    device: Device = "auto",
+    as_json: Json = False,
 ) -> None:
     """Four numbers that tell whether weights animate cartoon faces well.
 
@@ -195,7 +195,7 @@ def toon(
 
 
 @eval_app.command()
-def detectors(as_json: bool = JSON) -> None:
+def detectors(as_json: Json = False) -> None:
     """List the detectors: what each measures, its licence and source, whether it is ready, and how to get it."""
     from fomm_cli.detectors.choice import SUITES, available
     from fomm_cli.detectors.networks import NETWORKS

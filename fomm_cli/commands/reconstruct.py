@@ -8,7 +8,7 @@ from pathlib import Path
 
 import typer
 
-from fomm_cli.commands.options import Crf, Device, Force, Json
+from fomm_cli.commands.options import Crf, Device, Force, Json, Offline
 from fomm_cli.errors import counted
 
 
@@ -27,6 +27,7 @@ def reconstruct(
     crf: Crf = 18,
     batch: int = typer.Option(8, "--batch", metavar="N", min=1, help="Frames at once."),
     device: Device = "auto",
+    offline: Offline = False,
     force: Force = False,
     as_json: Json = False,
 ) -> None:

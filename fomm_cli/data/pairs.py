@@ -166,11 +166,11 @@ class PairDataset(Dataset[Pair]):
         self.items: list[list[int]]
         if train and config.id_sampling:
             people: dict[str, list[int]] = {}
-            for place, ref in enumerate(self.clips):
-                people.setdefault(ref.identity, []).append(place)
+            for number, ref in enumerate(self.clips):
+                people.setdefault(ref.identity, []).append(number)
             self.items = list(people.values())
         else:
-            self.items = [[place] for place in range(len(self.clips))]
+            self.items = [[number] for number in range(len(self.clips))]
         self.memory = memory
         self._held: dict[int, np.ndarray] = {}
         self._held_bytes = 0
@@ -193,13 +193,13 @@ class PairDataset(Dataset[Pair]):
         for attempt in range(ATTEMPTS):
             rng = generator(self.seed, epoch, 1, index, attempt)
             members = self.items[index % len(self.items) if attempt == 0 else int(rng.integers(len(self.items)))]
-            place = members[int(rng.integers(len(members)))] if len(members) > 1 else members[0]
-            ref = self.clips[place]
+            number = members[int(rng.integers(len(members)))] if len(members) > 1 else members[0]
+            ref = self.clips[number]
             try:
-                pair, first, second = self.draw(place, rng)
+                pair, first, second = self.draw(number, rng)
             except FommError as error:
                 failures.append(Failure(ref.path.name, error.what))
-                self._forget(place)
+                self._forget(number)
                 continue
             if self.train:
                 pair = augment(pair, self.config.augmentation, self.config.frame_shape, rng)
@@ -210,15 +210,15 @@ class PairDataset(Dataset[Pair]):
             "`fomm dataset check` lists every unreadable clip.",
         )
 
-    def draw(self, place: int, rng: np.random.Generator) -> tuple[np.ndarray, int, int]:
-        """Two frames of the clip at a place of `clips`, drawn with replacement, the earlier first, not augmented.
+    def draw(self, number: int, rng: np.random.Generator) -> tuple[np.ndarray, int, int]:
+        """Two frames of clip `number`, drawn with replacement, the earlier first, not augmented.
 
         returns  uint8 (2, *frame_shape, 3) and the two frame numbers
         """
-        kept = self._memory(place)
-        length = len(self._clip(place) if kept is None else kept)
-        first, second = sorted(int(number) for number in rng.integers(length, size=2))
-        return self._read(place, first, second), first, second
+        kept = self._memory(number)
+        length = len(self._clip(number) if kept is None else kept)
+        first, second = sorted(int(drawn) for drawn in rng.integers(length, size=2))
+        return self._read(number, first, second), first, second
 
     def preload(self, limit: int, threads: int = 1) -> int:
         """Decode clips at frame_shape until `limit` bytes are held; returns how many clips fit.
@@ -229,12 +229,12 @@ class PairDataset(Dataset[Pair]):
         height, width = self.config.frame_shape
         lock, spent, full = Lock(), 0, False
 
-        def load(place: int) -> None:
+        def load(number: int) -> None:
             nonlocal spent, full
             if full:  # opening the rest of a large set to see which clips are small enough would take minutes
                 return
             try:
-                clip = self.clips[place].open()
+                clip = self.clips[number].open()
             except FommError:
                 return
             try:
@@ -244,7 +244,7 @@ class PairDataset(Dataset[Pair]):
                         full = True
                         return
                     spent += cost
-                self._held[place] = self._decode(clip, range(len(clip)))
+                self._held[number] = self._decode(clip, range(len(clip)))
             except FommError:
                 return
             finally:
@@ -259,46 +259,46 @@ class PairDataset(Dataset[Pair]):
         self._held_bytes = spent
         return len(self._held)
 
-    def _read(self, place: int, first: int, second: int) -> np.ndarray:
+    def _read(self, number: int, first: int, second: int) -> np.ndarray:
         """Two frames of a clip: uint8 (2, *frame_shape, 3)."""
-        kept = self._memory(place)
+        kept = self._memory(number)
         if kept is None:
-            clip = self._clip(place)
+            clip = self._clip(number)
             height, width = self.config.frame_shape
             if clip.direct or len(clip) * height * width * 3 > self.memory - self._held_bytes:
                 return self._decode(clip, [first, second])
             kept = self._decode(clip, range(len(clip)))
-            self._keep(place, kept)
+            self._keep(number, kept)
         return kept[[first, second]]
 
-    def _memory(self, place: int) -> np.ndarray | None:
+    def _memory(self, number: int) -> np.ndarray | None:
         """All frames of a clip, if they are in memory: uint8 (T, *frame_shape, 3)."""
-        if place in self._kept:
-            self._kept.move_to_end(place)
-        return self._held.get(place, self._kept.get(place))
+        if number in self._kept:
+            self._kept.move_to_end(number)
+        return self._held.get(number, self._kept.get(number))
 
     def _decode(self, clip: Clip, indices: Sequence[int]) -> np.ndarray:
         return np.stack([fit(frame, self.config.frame_shape) for frame in clip.frames(indices)])
 
-    def _keep(self, place: int, frames: np.ndarray) -> None:
-        self._kept[place] = frames
+    def _keep(self, number: int, frames: np.ndarray) -> None:
+        self._kept[number] = frames
         self._kept_bytes += frames.nbytes
         while self._kept_bytes > self.memory - self._held_bytes:
             _, dropped = self._kept.popitem(last=False)
             self._kept_bytes -= dropped.nbytes
 
-    def _clip(self, place: int) -> Clip:
+    def _clip(self, number: int) -> Clip:
         """An opened clip, which is its index only; the least used is forgotten, so that a large set stays in bounds."""
-        if place in self._open:
-            self._open.move_to_end(place)
+        if number in self._open:
+            self._open.move_to_end(number)
         else:
-            self._open[place] = self.clips[place].open()
+            self._open[number] = self.clips[number].open()
             if len(self._open) > OPEN_CLIPS:
                 self._open.popitem(last=False)[1].close()
-        return self._open[place]
+        return self._open[number]
 
-    def _forget(self, place: int) -> None:
-        clip = self._open.pop(place, None)
+    def _forget(self, number: int) -> None:
+        clip = self._open.pop(number, None)
         if clip is not None:
             clip.close()
 

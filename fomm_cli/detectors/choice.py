@@ -26,9 +26,11 @@ class Chosen(NamedTuple):
 class Suite:
     """One choice of `--detectors`.
 
-    networks  of the catalogue that it runs; `--network NAME=FILE` gives a file instead of a download
-    package   that must be importable, of `extra` or by itself
-    own       who publishes the networks, where they come with another package and not from the catalogue
+    metrics   it can serve
+    networks  of NETWORKS that it runs; `--network NAME=FILE` gives a file instead of a download
+    package   that must be importable; `install` is the line that brings it
+    licence   and `source`: of the networks, where they come with that package
+    build     network -> file, and a device, to the detectors
     """
 
     name: str
@@ -71,7 +73,7 @@ def build(
         )
     if not available(suite):
         raise FommError(f"{suite.package}, which the detectors {name!r} need, is not installed.", suite.install)
-    needed = [key for key in suite.networks if key != "face-identity" or "aed" in want]
+    needed = [key for key in suite.networks if NETWORKS[key].serves in ("", *want)]
     files = {key: NETWORKS[key].find(paths.get(key), say) for key in needed}
     chosen = suite.build(files, device)
     return Chosen(chosen.points if {"akd", "mkr"} & set(want) else None, chosen.embedding if "aed" in want else None)

@@ -26,6 +26,7 @@ class Network:
     licence   of the repository that publishes it
     source    that repository
     extra     of fomm that runs it: `pip install "fomm-cli[EXTRA]"`
+    serves    the one metric that needs it; empty = all of its detectors' metrics
     """
 
     name: str
@@ -36,6 +37,7 @@ class Network:
     licence: str
     source: str
     extra: str
+    serves: str = ""
 
     @property
     def foreign(self) -> Foreign:
@@ -101,6 +103,7 @@ NETWORKS: dict[str, Network] = {
             licence="Apache-2.0",
             source=f"https://github.com/{_MOBILE}",
             extra="face",
+            serves="aed",
         ),
         Network(
             name="body-joints",

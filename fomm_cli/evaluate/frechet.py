@@ -14,9 +14,9 @@ import numpy as np
 import torch
 
 from fomm_cli.errors import FommError
-from fomm_cli.evaluate.lpips import read_safely
 from fomm_cli.evaluate.records import Record, Store
 from fomm_cli.files import disk
+from fomm_cli.files.torch_file import read_tensors
 
 TRUTH = "driving frames"
 SIZE = 2048
@@ -55,7 +55,9 @@ def load(path: Path | None, device: torch.device, say: Callable[[str], None] | N
     if path is None and say is not None:
         say("FID: torch-fidelity fetches its Inception weights where they are not cached")
     if path is not None:
-        read_safely(path)  # before torch-fidelity, which on old versions of torch would run what is in it
+        read_tensors(
+            path, "Inception network", "Download it again."
+        )  # before torch-fidelity, which on old versions of torch would run what is in it
     try:
         network = NoTrainInceptionV3("inception-v3-compat", [str(SIZE)], str(path) if path else None)
     except (OSError, RuntimeError) as error:

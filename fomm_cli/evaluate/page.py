@@ -18,10 +18,12 @@ from fomm_cli.evaluate.sheets import Figure
 
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 120rem; padding: 0 2rem; color: #222 }
-table { border-collapse: collapse; margin: 1rem 0; width: 100% } th, td { padding: .3rem .8rem; border-bottom: 1px solid #ddd }
+table { border-collapse: collapse; margin: 1rem 0; width: 100% }
+th, td { padding: .3rem .8rem; border-bottom: 1px solid #ddd }
 th, td:not(:first-child) { text-align: right } th:first-child, td:first-child { text-align: left }
 small { color: #777 } .paper { color: #777; font-style: italic } figure { margin: 1.5rem 0 }
-figure img { width: 100%; max-width: 100rem; border: 1px solid #eee } .note { background: #fff8e0; padding: .5rem .8rem }
+figure img { width: 100%; max-width: 100rem; border: 1px solid #eee }
+.note { background: #fff8e0; padding: .5rem .8rem }
 code, pre { background: #f5f5f5; font-size: .85em; overflow-x: auto } pre { padding: .8rem }
 @media (prefers-color-scheme: dark) { body { background: #181818; color: #ddd } th, td { border-color: #444 }
 .note { background: #3a3420 } code, pre { background: #242424 } figure img { border-color: #333 } }

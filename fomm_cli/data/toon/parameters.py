@@ -32,12 +32,6 @@ class Parameters:
         return self.combine(other, lambda a, b: torch.lerp(a, b, weight))
 
 
-def stack(items: list[Any]) -> Any:
-    """Joins bundles of the same kind along a new leading axis."""
-    first = items[0]
-    return type(first)(**{f.name: torch.stack([getattr(i, f.name) for i in items]) for f in fields(first)})
-
-
 MAX_SEED = 2**31
 
 _GOLDEN = 0x9E3779B97F4A7C15
