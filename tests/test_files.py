@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from fomm_cli.errors import FommError
-from fomm_cli.files import disk, download
+from fomm_cli.files import disk, download, folder
 
 BODY = bytes(range(256)) * 4000
 
@@ -83,23 +83,153 @@ def test_full_disk_is_explained_and_leaves_nothing(tmp_path: Path) -> None:
 
 def test_atomic_folder_replaces_as_a_whole_and_protects_strangers(tmp_path: Path) -> None:
     final = tmp_path / "frames"
-    with disk.atomic_folder(final) as temporary:
+    with folder.atomic_folder(final) as temporary:
         (temporary / "0.png").write_text("a")
-    with pytest.raises(FommError, match="exists already"), disk.atomic_folder(final):
+    with pytest.raises(FommError, match="exists already"), folder.atomic_folder(final):
         pytest.fail("the body must not run")
-    with disk.atomic_folder(final, force=True, pattern="*.png") as temporary:
+    with folder.atomic_folder(final, force=True) as temporary:
         (temporary / "1.png").write_text("b")
-    assert names(final) == ["1.png"]
-    (final / "thesis.txt").write_text("mine")
-    with (
-        pytest.raises(FommError, match=r"thesis\.txt"),
-        disk.atomic_folder(final, force=True, pattern="*.png"),
-    ):
-        pytest.fail("the body must not run")
-    with pytest.raises(ValueError, match="stop"), disk.atomic_folder(tmp_path / "other"):
+    assert names(final) == [folder.MANIFEST, "1.png"]
+    with pytest.raises(ValueError, match="stop"), folder.atomic_folder(tmp_path / "other"):
         raise ValueError("stop")
     assert names(tmp_path) == ["frames"]
-    assert names(final) == ["1.png", "thesis.txt"]
+
+
+@pytest.mark.parametrize("mine", ["thesis.txt", "holiday.png", "1.png", "deep/in/it.txt", "empty/", "link.png"])
+def test_force_removes_nothing_that_is_not_ours(tmp_path: Path, mine: str) -> None:
+    final = tmp_path / "frames"
+    with folder.atomic_folder(final) as temporary:
+        (temporary / "0.png").write_text("a")
+        (temporary / "1.png").write_text("b")
+    if mine.endswith("/"):
+        (final / mine).mkdir()
+    elif mine == "link.png":
+        (final / mine).symlink_to("0.png")
+    else:
+        (final / mine).parent.mkdir(parents=True, exist_ok=True)
+        (final / mine).write_text("precious")
+    before = sorted(str(path) for path in final.rglob("*"))
+    with pytest.raises(FommError, match=mine.rstrip("/")), folder.atomic_folder(final, force=True):
+        pytest.fail("the body must not run")
+    assert sorted(str(path) for path in final.rglob("*")) == before
+
+
+def test_force_refuses_a_folder_without_or_with_a_strange_manifest(tmp_path: Path) -> None:
+    final = tmp_path / "mine"
+    final.mkdir()
+    (final / "0.png").write_text("a")
+    for told in (
+        None,
+        "no json",
+        "[1]",
+        '{"written_by": "fomm"}',
+        "[" * 100_000,
+        '{"written_by": "x", "files": {"0.png": 1}}',
+    ):
+        if told is not None:
+            (final / folder.MANIFEST).write_text(told)
+        with pytest.raises(FommError, match=r"0\.png"), folder.atomic_folder(final, force=True):
+            pytest.fail("the body must not run")
+    assert (final / "0.png").read_text() == "a"
+
+
+def test_what_is_put_there_meanwhile_stays(tmp_path: Path) -> None:
+    final = tmp_path / "frames"
+    with folder.atomic_folder(final) as temporary:
+        (temporary / "0.png").write_text("a")
+
+    def replace() -> None:
+        with folder.atomic_folder(final, force=True) as temporary:
+            (temporary / "0.png").write_text("b")
+            (final / "new.txt").write_text("precious")
+
+    with pytest.raises(FommError, match=r"new\.txt"):
+        replace()
+    assert names(final) == [folder.MANIFEST, "0.png", "new.txt"]
+    assert (final / "0.png").read_text() == "a"
+    assert names(tmp_path) == ["frames"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="links need rights elsewhere")
+def test_links_are_written_through(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to("real")
+    with folder.atomic_folder(tmp_path / "link") as temporary:
+        (temporary / "0.png").write_text("a")
+    assert names(tmp_path / "real") == [folder.MANIFEST, "0.png"]
+    (tmp_path / "file.txt").symlink_to("there.txt")
+    disk.write_text(tmp_path / "file.txt", "through")
+    assert (tmp_path / "there.txt").read_text() == "through"
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "file.txt").is_symlink()
+    assert names(tmp_path) == ["file.txt", "link", "real", "there.txt"]
+
+
+@pytest.mark.parametrize("kind", ["file", "folder"])
+def test_of_two_writers_of_one_output_one_is_refused(tmp_path: Path, kind: str) -> None:
+    def write(text: str) -> None:
+        if kind == "file":
+            with disk.atomic_path(tmp_path / "o", claimed=True) as temporary:
+                temporary.write_text(text)
+        else:
+            with folder.atomic_folder(tmp_path / "o") as temporary:
+                (temporary / "a").write_text(text)
+
+    outer = disk.atomic_path(tmp_path / "o", claimed=True) if kind == "file" else folder.atomic_folder(tmp_path / "o")
+    with outer as temporary:
+        (temporary if kind == "file" else temporary / "a").write_text("first")
+        with pytest.raises(FommError, match="another process"):
+            write("second")
+    assert (tmp_path / "o" if kind == "file" else tmp_path / "o" / "a").read_text() == "first"
+    assert names(tmp_path) == ["o"]
+
+
+def test_a_name_taken_meanwhile_is_not_replaced(tmp_path: Path) -> None:
+    def write() -> None:
+        with disk.atomic_path(tmp_path / "o.txt") as temporary:
+            temporary.write_text("late")
+            (tmp_path / "o.txt").write_text("early")
+
+    with pytest.raises(FommError, match="appeared"):
+        write()
+    assert (tmp_path / "o.txt").read_text() == "early"
+    assert names(tmp_path) == ["o.txt"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sends POSIX signals")
+@pytest.mark.parametrize("kind", ["file", "folder"])
+def test_what_a_killed_writer_left_is_begun_anew(tmp_path: Path, kind: str) -> None:
+    opened = "disk.atomic_path('o.bin', claimed=True)" if kind == "file" else "folder.atomic_folder('o.bin')"
+    program = (
+        "import os, signal\nfrom fomm_cli.files import disk, folder\n"
+        f"with {opened} as t:\n    (t / 'x' if t.is_dir() else t).write_text('half')\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    here = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)}
+    subprocess.run([sys.executable, "-c", program], cwd=tmp_path, env=here)
+    assert len(os.listdir(tmp_path)) == 1  # noqa: PTH208 - hidden names included
+    if kind == "file":
+        with disk.atomic_path(tmp_path / "o.bin", claimed=True) as temporary:
+            assert temporary.read_bytes() == b""
+    else:
+        with folder.atomic_folder(tmp_path / "o.bin") as temporary:
+            assert names(temporary) == []
+    assert names(tmp_path) == ["o.bin"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="modes are POSIX's")
+def test_a_file_has_the_mode_that_umask_leaves(tmp_path: Path) -> None:
+    def replaced(temporary: Path) -> None:  # as libraries do that write a file of their own
+        temporary.unlink()
+        temporary.touch(mode=0o600)
+
+    before = os.umask(0o027)
+    try:
+        with disk.atomic_path(tmp_path / "w") as temporary:
+            replaced(temporary)
+    finally:
+        os.umask(before)
+    assert (tmp_path / "w").stat().st_mode & 0o777 == 0o640
 
 
 @pytest.mark.parametrize(
@@ -259,7 +389,14 @@ def test_fetch_says_that_nobody_answers(monkeypatch: pytest.MonkeyPatch, tmp_pat
 
 
 def test_temporary_names_keep_to_the_length_a_file_system_takes(tmp_path: Path) -> None:
-    final = tmp_path / ("n" * 240 + ".mp4")
-    with disk.atomic_path(final) as temporary:
-        temporary.write_text("x")
-    assert os.listdir(tmp_path) == [final.name]  # noqa: PTH208 - the raw names, hidden ones included
+    for stem in ("n" * 240, "成" * 80, "é" * 120):
+        final = tmp_path / (stem + ".mp4")
+        for claimed in (False, True):
+            with disk.atomic_path(final, force=True, claimed=claimed) as temporary:
+                temporary.write_text("x")
+        with folder.atomic_folder(tmp_path / stem) as temporary:
+            pass
+        assert sorted(os.listdir(tmp_path)) == sorted([final.name, stem])  # noqa: PTH208 - hidden ones included
+        (tmp_path / stem / folder.MANIFEST).unlink()
+        (tmp_path / stem).rmdir()
+        final.unlink()

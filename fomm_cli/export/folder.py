@@ -16,7 +16,8 @@ from fomm_cli.errors import FommError
 from fomm_cli.export.verify import RUNS, Agreement, verify
 from fomm_cli.export.views import Graph, graphs
 from fomm_cli.export.write import OPSET, WRITERS, calibration, quantize
-from fomm_cli.files.disk import atomic_folder, sha256
+from fomm_cli.files.disk import sha256
+from fomm_cli.files.folder import atomic_folder
 from fomm_cli.model.network import FirstOrderModel
 from fomm_cli.version import __version__
 

@@ -7,7 +7,6 @@ import errno
 import hashlib
 import os
 import secrets
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
@@ -16,7 +15,7 @@ from fomm_cli.errors import FommError
 
 CHUNK = 1 << 20
 
-_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 ASSETS = Path(__file__).resolve().parents[1] / "assets"
 """What comes with the package: the bundled weights, the demo's portrait and clip."""
@@ -28,23 +27,32 @@ _LFS = b"version https://git-lfs.github.com/spec/"
 
 def explain_os_error(error: OSError, path: str | Path, doing: str = "written") -> FommError:
     """What the operating system refused, in one sentence; `doing` completes "PATH could not be ..."."""
-    if error.errno in _FULL:
+    if error.errno in FULL:
         return FommError(f"{path} could not be {doing}: no space is left there.", "Free some space or write elsewhere.")
     reason = (error.strerror or str(error) or type(error).__name__).rstrip(".").lower()
     return FommError(f"{path} could not be {doing}: {reason}.", "Check the path and its permissions.")
 
 
-def _sibling(final: Path) -> Path:
-    """A fresh hidden name beside `final` with its suffix, so that the last step is a rename on one file system."""
-    return final.with_name(f".{final.stem[:100]}.{secrets.token_hex(4)}.part{final.suffix}")
+def sibling(final: Path, mark: str = "") -> Path:
+    """A hidden name beside `final` with its suffix, so that the last step is a rename on one file system.
+
+    mark   what makes the name: "" = eight hexadecimal digits drawn by chance
+    Names are counted in bytes: a file system takes 255 of them.
+    """
+    stem = final.stem.encode()[:100].decode(errors="ignore")
+    if mark and stem != final.stem:
+        mark = f"{hashlib.sha256(final.name.encode()).hexdigest()[:8]}.{mark}"
+    return final.with_name(f".{stem}.{mark or secrets.token_hex(4)}.part{final.suffix[:40]}")
 
 
 def prepared(final: str | Path) -> Path:
-    """`final` as a path whose folder exists."""
+    """An output's path, through a link that stands there, in a folder that exists."""
     target = Path(final)
     if not target.name:
         raise FommError(f"{final!s} is no name for an output.", "Name a file, such as result.mp4.")
     try:
+        if target.is_symlink():  # what it points to is written, and the link stays
+            target = target.resolve()
         target.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise explain_os_error(error, target) from error
@@ -52,29 +60,93 @@ def prepared(final: str | Path) -> Path:
 
 
 @contextlib.contextmanager
-def atomic_path(final: str | Path, force: bool = False) -> Iterator[Path]:
+def atomic_path(final: str | Path, force: bool = False, claimed: bool = False) -> Iterator[Path]:
     """Yield a temporary path beside `final`; it takes the final name on success and is deleted on any error.
 
-    An existing `final` is refused without `force`, before any work is done.
+    An existing `final` is refused without `force`, before any work is done, and also if it appears meanwhile.
+
+    claimed   another process that writes the same output, claimed too, is refused at once; what one that was killed has
+              left is taken over. For outputs that take long; without it a forced writer who comes last has his way
     """
     target = check_free(final, force)
-    temporary = _sibling(target)
-    try:
+    with contextlib.ExitStack() as stack:
+        if claimed:
+            temporary = stack.enter_context(claimed_name(target, folder=False))
+            check_free(target, force)  # another may have finished in between
+        else:
+            temporary = sibling(target)
         try:
-            with temporary.open("xb"):
-                pass  # an unwritable folder is reported before minutes of work, not after
+            try:
+                with temporary.open("wb" if claimed else "xb"):
+                    pass  # an unwritable folder is reported before minutes of work, not after
+                mode = temporary.stat().st_mode & 0o777
+            except OSError as error:
+                raise explain_os_error(error, target) from error
+            try:
+                yield temporary
+                if os.name == "posix":  # some libraries put a file of their own there, closed to everybody else
+                    temporary.chmod(mode)
+                _place(temporary, target, force)
+            except OSError as error:
+                if _names(error, temporary) or error.errno in FULL:
+                    raise explain_os_error(error, target) from error
+                raise
+        finally:
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
+
+
+def _place(temporary: Path, target: Path, force: bool) -> None:
+    """Give a file its name; without `force` only one that nobody else has taken meanwhile."""
+    if not force:
+        try:
+            os.link(temporary, target)  # unlike a rename, it never replaces
+            return
+        except FileExistsError as error:
+            raise FommError(f"{target} appeared while it was made.", "Choose another name, or use --force.") from error
+        except OSError:  # a file system without links
+            pass
+    temporary.replace(target)
+
+
+@contextlib.contextmanager
+def claimed_name(target: Path, folder: bool) -> Iterator[Path]:
+    """The one temporary of an output, held against other processes for as long as this lasts.
+
+    The name tells that it is ours, the lock whether its owner lives: it falls with the process, however that ends. So
+    what lies there unlocked was left by one that was killed, and is begun anew. Where a file system has no locks the
+    temporary gets a name by chance, and nothing is known of others.
+    """
+    temporary = sibling(target, "fomm")
+    try:
+        import fcntl
+    except ImportError:  # no such locks on Windows
+        yield sibling(target)
+        return
+    while True:
+        try:
+            if folder:
+                temporary.mkdir(exist_ok=True)
+            descriptor = os.open(temporary, os.O_RDONLY if folder else os.O_RDWR | os.O_CREAT, 0o666)
         except OSError as error:
             raise explain_os_error(error, target) from error
         try:
-            yield temporary
-            temporary.replace(target)
-        except OSError as error:
-            if _names(error, temporary) or error.errno in _FULL:
-                raise explain_os_error(error, target) from error
-            raise
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                if error.errno in (errno.EACCES, errno.EAGAIN):
+                    raise FommError(
+                        f"{target} is being written by another process.", "Wait for it, or choose another name."
+                    ) from error
+                yield sibling(target)
+                return
+            with contextlib.suppress(FileNotFoundError):
+                if os.path.samestat(os.fstat(descriptor), temporary.stat()):
+                    yield temporary
+                    return
+            # else it took its final name, or was given up, between opening and locking
+        finally:
+            os.close(descriptor)
 
 
 def _names(error: OSError, path: Path) -> bool:
@@ -84,62 +156,17 @@ def _names(error: OSError, path: Path) -> bool:
 def check_free(final: str | Path, force: bool = False) -> Path:
     """`final` as a path whose folder exists and which may be written: not there yet, or a file and `force`."""
     target = prepared(final)
-    if target.is_dir():
+    try:
+        folder, there = target.is_dir(), target.exists()
+    except OSError as error:
+        raise explain_os_error(error, target) from error
+    if folder:
         raise FommError(f"{target} is a folder, not a file.", "Name a file inside it.")
-    if target.exists() and not force:
+    if there and not target.is_file():
+        raise FommError(f"{target} is not a regular file.", "Name a file, such as result.mp4.")
+    if there and not force:
         raise FommError(f"{target} exists already.", "Choose another name, or overwrite it with --force.")
     return target
-
-
-@contextlib.contextmanager
-def atomic_folder(final: str | Path, force: bool = False, pattern: str | None = None) -> Iterator[Path]:
-    """Yield a temporary folder beside `final`; it takes the final name on success and is deleted on any error.
-
-    An empty `final` counts as absent. With `force` an existing folder is replaced as a whole; `pattern` (a glob such
-    as "*.png") protects what is not ours: the folder is refused if anything else lies in it.
-    """
-    target = prepared(final)
-    if target.exists() and not target.is_dir():
-        raise FommError(f"{target} is a file, not a folder.", "Choose another name for the folder.")
-    inside = list(target.iterdir()) if target.exists() else []
-    if inside and not force:
-        raise FommError(f"{target} exists already.", "Choose another name, or overwrite it with --force.")
-    strangers = [entry for entry in inside if pattern is not None and not entry.match(pattern)]
-    if strangers:
-        raise FommError(
-            f"{target} holds other things than {pattern}, such as {strangers[0].name}: it is not overwritten.",
-            "Name a new folder.",
-        )
-    temporary = _sibling(target)
-    try:
-        try:
-            temporary.mkdir()
-        except OSError as error:
-            raise explain_os_error(error, target) from error
-        try:
-            yield temporary
-            _swap(temporary, target)
-        except OSError as error:
-            if error.errno in _FULL or (error.filename and str(temporary) in str(error.filename)):
-                raise explain_os_error(error, target) from error
-            raise
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-
-
-def _swap(fresh: Path, target: Path) -> None:
-    """Put `fresh` in the place of `target`; the old folder disappears only once the new one stands."""
-    if not target.exists():
-        fresh.rename(target)
-        return
-    old = _sibling(target)
-    target.rename(old)
-    try:
-        fresh.rename(target)
-    except OSError:
-        old.rename(target)
-        raise
-    shutil.rmtree(old, ignore_errors=True)
 
 
 def write_text(path: str | Path, text: str, force: bool = False) -> None:

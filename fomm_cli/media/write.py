@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 
 from fomm_cli.errors import FommError
-from fomm_cli.files import disk
+from fomm_cli.files import disk, folder
 from fomm_cli.media.image import Frame
 from fomm_cli.media.sound import Sound
 from fomm_cli.media.view import SWS
@@ -85,9 +85,9 @@ class VideoWriter:
 
     def __enter__(self) -> VideoWriter:
         if self.path.suffix:
-            self._temporary = self._stack.enter_context(disk.atomic_path(self.path, self._force))
+            self._temporary = self._stack.enter_context(disk.atomic_path(self.path, self._force, claimed=True))
         else:
-            self._temporary = self._stack.enter_context(disk.atomic_folder(self.path, self._force, "*.png"))
+            self._temporary = self._stack.enter_context(folder.atomic_folder(self.path, self._force))
         return self
 
     def write(self, frame: Frame, time: Fraction | None = None, lasts: Fraction | None = None) -> None:
