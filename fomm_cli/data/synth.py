@@ -209,7 +209,7 @@ def synthesize(
     if held:
         _write_boxes(out / "test-boxes.json", settings, held)
     if pairs:
-        _write_pairs_table(out / "pairs.csv", held)
+        write_pairs_table(out / "pairs.csv", held)
     return SynthReport(videos - held, held, held if pairs else 0, drawn, len(jobs) - drawn)
 
 
@@ -281,7 +281,8 @@ def _write_boxes(path: Path, settings: SynthSettings, test: int) -> None:
     write_text(path, json.dumps({"parts": PARTS, "boxes": boxes}) + "\n", force=True)
 
 
-def _write_pairs_table(path: Path, pairs: int) -> None:
+def write_pairs_table(path: Path, pairs: int) -> None:
+    """pairs.csv: the files of each pair."""
     table = io.StringIO()
     writer = csv.writer(table, lineterminator="\n")
     writer.writerow(["pair", "source", "driving", "relative", "absolute"])

@@ -107,7 +107,7 @@ def still_pose(motion: Motion) -> Motion:
     return Motion(**{**vars(motion), **held})
 
 
-def _wander(u: torch.Tensor, times: torch.Tensor, slow: float, fast: float) -> torch.Tensor:
+def wander(u: torch.Tensor, times: torch.Tensor, slow: float, fast: float) -> torch.Tensor:
     """A smooth stationary random walk of variance one: a sum of sinusoids of random frequency and phase.
 
     Amplitudes fall with frequency as in an Ornstein-Uhlenbeck process, but the path has a derivative. Being a function
@@ -171,7 +171,7 @@ def sample_motion(
     liveliness = 0.75 + 0.6 * numbers(_MOOD, 4)[:, :1]  # some people move more than others
 
     def walk(channel: int, slow: float, fast: float) -> torch.Tensor:
-        return _wander(pose[:, channel], times, slow, fast)
+        return wander(pose[:, channel], times, slow, fast)
 
     # Now and then the head turns aside, stays a while and comes back.
     turn = numbers(_TURN, 4 * slots).reshape(n, slots, 4).mT
@@ -211,13 +211,13 @@ def sample_motion(
     syllables = _bump(times, begin, 0.08, 0.03 + 0.08 * talk[:, 1]) * (0.25 + 0.75 * talk[:, 2])[..., None]
     rounded = (syllables * (talk[:, 3] > 0.6).float()[..., None]).amax(1)
     speech = numbers(_SPEECH, 48)
-    speaking = _smooth(0.75 + 0.9 * _wander(speech[:, :16], times, 0.12, 0.7))
+    speaking = _smooth(0.75 + 0.9 * wander(speech[:, :16], times, 0.12, 0.7))
     mouth = syllables.amax(1) * speaking
-    gasp = _smooth(_wander(speech[:, 16:32], times, 0.08, 0.5) - 1.1)
+    gasp = _smooth(wander(speech[:, 16:32], times, 0.08, 0.5) - 1.1)
 
     mood = numbers(_MOOD, 52)[:, 4:]
-    smile = 0.15 + 0.5 * _wander(mood[:, :16], times, 0.06, 0.5)
-    brow = 0.45 * _wander(mood[:, 16:32], times, 0.1, 0.8) + 0.25 * mouth + 0.6 * gasp
+    smile = 0.15 + 0.5 * wander(mood[:, :16], times, 0.06, 0.5)
+    brow = 0.45 * wander(mood[:, 16:32], times, 0.1, 0.8) + 0.25 * mouth + 0.6 * gasp
     motion = Motion(
         shift=torch.stack([shift_x, shift_y], -1),
         scale=scale,
