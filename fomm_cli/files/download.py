@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
-import os
 import time
 import urllib.error
 import urllib.request
@@ -17,7 +16,7 @@ from filelock import FileLock
 from fomm_cli.errors import FommError
 from fomm_cli.files import disk
 from fomm_cli.files.disk import CHUNK, explain_os_error
-from fomm_cli.files.listener import listener
+from fomm_cli.files.listener import listener, offline
 from fomm_cli.version import __version__
 
 Progress = Callable[[int, int | None], None]
@@ -56,11 +55,6 @@ def fetch(
     except OSError as error:
         raise explain_os_error(error, target) from error
     return target
-
-
-def offline() -> bool:
-    """Whether the environment forbids the network: HF_HUB_OFFLINE, which the Hub's own client obeys too."""
-    return os.environ.get("HF_HUB_OFFLINE", "").upper() in {"1", "ON", "YES", "TRUE"}
 
 
 def _heard() -> Progress | None:

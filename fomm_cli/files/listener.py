@@ -1,7 +1,8 @@
-"""Who hears of downloads. Light: the command line names itself here before anything else is imported."""
+"""Who hears of downloads, and whether there may be any. Light: the command line is here before anything else is."""
 
 from __future__ import annotations
 
+import os
 from contextvars import ContextVar
 from typing import Protocol
 
@@ -22,3 +23,8 @@ def announce(line: str) -> None:
     """Tell the listener, if there is one."""
     if heard := listener.get():
         heard.say(line)
+
+
+def offline() -> bool:
+    """Whether the environment forbids the network: HF_HUB_OFFLINE, which the Hub's own client obeys too."""
+    return os.environ.get("HF_HUB_OFFLINE", "").upper() in {"1", "ON", "YES", "TRUE"}

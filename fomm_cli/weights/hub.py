@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fomm_cli.errors import FommError
-from fomm_cli.files.download import offline
+from fomm_cli.files.listener import offline
 
 SCHEME = "hf://"
 _KINDS = {"spaces": "space", "datasets": "dataset", "models": "model"}

@@ -11,11 +11,10 @@ import torch
 from fomm_cli import device as devices
 from fomm_cli.config.schema import Config
 from fomm_cli.errors import FommError, nearest
-from fomm_cli.files.download import offline
+from fomm_cli.files.listener import offline
 from fomm_cli.model.network import FirstOrderModel
 from fomm_cli.weights.catalogue import CATALOGUE, DEFAULT, Entry
 from fomm_cli.weights.convert import read_published
-from fomm_cli.weights.fetch import fetch
 from fomm_cli.weights.file import (
     Shape,
     StateDict,
@@ -67,6 +66,8 @@ def _known(entry: Entry, fetching: bool) -> Path:
     if entry.path.is_file():
         return entry.path
     if fetching and (entry.bundled or not offline()):
+        from fomm_cli.weights.fetch import fetch
+
         return fetch(entry.name).path
     forbidden = ", and HF_HUB_OFFLINE or --offline forbids to fetch it" if fetching else ""
     raise FommError(
