@@ -24,7 +24,7 @@ class GreyEngine:
 
     def __init__(self, size: tuple[int, int] = (32, 32), batch: int = 4, fits: int = 1000) -> None:
         self.size, self.batch, self.fits = size, batch, fits
-        self.name = "grey"
+        self.name, self.detector = "grey", "sha256:grey"
         self.calls: list[tuple[str, int]] = []
 
     def _room(self, what: str, count: int) -> None:

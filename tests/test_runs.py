@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fomm_cli import load_model
+from fomm_cli import chart, load_model
 from fomm_cli.commands.app import main
 from fomm_cli.train import review
 from fomm_cli.train.run import everything, find
@@ -85,8 +85,8 @@ def test_plot(runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
 
 def test_plot_puts_a_higher_value_higher() -> None:
     steps = np.arange(20.0)
-    panel = np.asarray(review._panel("x", [review.Curve("a", steps, np.where(steps < 10, 0.0, 1.0))]))
-    red, green, blue = review._ink(0)
+    panel = np.asarray(chart.panel("x", [chart.Curve("a", steps, np.where(steps < 10, 0.0, 1.0))]))
+    red, green, blue = chart._ink(0)
     rows, columns = np.nonzero((np.abs(panel.astype(int) - (red, green, blue)).sum(axis=2)) < 60)
     left, right = rows[columns < 200].mean(), rows[columns > 320].mean()
     assert right < left - 100  # rows count downwards

@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Iterator
+from fractions import Fraction
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
-from fomm_cli.animate.driving import Clip
+from fomm_cli.animate.driving import Driving, open_driving
 from fomm_cli.animate.layouts import LAYOUTS, Step
 from fomm_cli.animate.runner import Runner
 from fomm_cli.animate.scene import Scene, open_scene
@@ -19,7 +21,9 @@ from fomm_cli.engine.base import Engine
 from fomm_cli.errors import FommError, nearest
 from fomm_cli.media.image import Frame
 from fomm_cli.media.video import VideoWriter
-from fomm_cli.motion.motion import CLOSE, FAR, Anchor, Motion, pick
+from fomm_cli.motion.controls import Steered, steer
+from fomm_cli.motion.fit import check_fit
+from fomm_cli.motion.motion import CLOSE, FAR, Anchor, Motion, jitter, pick
 
 __all__ = ["Output", "Report", "Settings", "animate_clip", "render_clip"]
 
@@ -32,7 +36,7 @@ def animate_clip(
     settings: Settings | None = None,
     progress: Progress | None = None,
 ) -> Report:
-    """Animate `source` (a picture) by `driving` (a video, GIF, picture or folder of pictures) into every output.
+    """Animate `source` (a picture) by `driving` (a clip or a motion file) into every output.
 
     Everything is detected once and rendered once, whatever the number of outputs. First comes the motion of the whole
     clip (some hundred bytes a frame), then its rendering; the clip is read again only where a layout shows it.
@@ -45,88 +49,109 @@ def animate_clip(
             raise FommError(f"There is no layout {layout!r}.", nearest(layout, list(LAYOUTS)))
         _check_distinct(Path(path), source, driving)
     begun, runner = time.perf_counter(), Runner(engine)
-    clip = Clip(driving, engine.size, settings, progress)
+    moving = open_driving(driving, engine.size, settings, progress)
     scene = open_scene(runner, source, settings.crop_source, settings.face_detector)
-    report = render_clip(scene, clip, outputs, settings, progress)
+    report = render_clip(scene, moving, outputs, settings, progress)
     report.seconds = time.perf_counter() - begun
     return report
 
 
-def render_clip(scene: Scene, clip: Clip, outputs: list[Output], settings: Settings, progress: Progress) -> Report:
-    """The same with a source and a clip that are open already; both may serve again."""
-    begun, count, warnings = time.perf_counter(), 0, list[str]()
-    sound = clip.path if settings.audio == "driving" and clip.info.has_audio else None
+def render_clip(
+    scene: Scene, driving: Driving, outputs: list[Output], settings: Settings, progress: Progress
+) -> Report:
+    """The same with a source and a driving that are open already; both may serve again."""
+    begun, count = time.perf_counter(), 0
+    for path, layout in outputs:
+        if layout != "result" and (not driving.has_pictures or settings.controls.loop != "none"):
+            why = "a loop is shown alone" if driving.has_pictures else "a motion file has no pictures"
+            raise FommError(f"{path} cannot show the driving: {why}.", "Use --layout result.")
+    sounds = settings.audio == "driving" and driving.has_sound and settings.controls.loop == "none"
     with contextlib.ExitStack() as stack:
+        sound, begin = stack.enter_context(driving.sound()) if sounds else (None, Fraction(0))
         writers = [
             (
                 LAYOUTS[layout],
                 stack.enter_context(
                     VideoWriter(
                         path,
-                        clip.info.rate,
+                        driving.rate,
                         crf=settings.crf,
                         audio_from=sound,
                         force=settings.force,
-                        time_base=clip.info.time_base,
+                        time_base=driving.time_base,
+                        span=(begin, None),
                     )
                 ),
             )
             for path, layout in outputs
         ]
-        motion = clip.motion(scene.runner, progress)
-        anchor = motion.anchored(scene.pose, parse_anchor(settings.anchor)) if settings.mode == "relative" else None
-        shown = clip if any(layout != "result" for _, layout in outputs) else None
-        with contextlib.closing(
-            threaded(_steps(scene, motion, anchor, settings, shown), 4 * scene.runner.batch)
-        ) as steps:
-            for count, step in enumerate(steps, 1):
+        motion = driving.motion(scene.runner, progress)
+        engine = scene.runner.engine
+        warnings = check_fit(motion, "first_order", scene.pose, engine.detector, settings.force_motion)
+        anchor, steered = _steered(scene, motion, settings)
+        moved = transfer(scene.pose, steered.motion.poses, steered.anchor, settings.mode, settings.adapt_scale)
+        shown = driving if any(layout != "result" for _, layout in outputs) else None
+        steps = _steps(scene, steered.motion, motion.poses, moved, shown)
+        with contextlib.closing(threaded(steps, 4 * scene.runner.batch)) as ready:
+            for count, step in enumerate(ready, 1):
                 for picture, writer in writers:
                     writer.write(picture(scene, step), step.time, step.lasts)
-                progress("render", count, len(motion))
+                progress("render", count, len(steered.motion))
     if anchor is not None and anchor.distance is not None and anchor.distance > FAR:
         warnings.append(_far(anchor))
+    if settings.controls.loop != "none" and settings.audio == "driving" and driving.has_sound:
+        warnings.append("A loop has no sound.")
     return Report(
         outputs=[Path(path) for path, _ in outputs],
         frames=count,
-        size=scene.runner.engine.size,
+        size=engine.size,
         rate=motion.rate,
         variable_rate=motion.variable_rate,
-        has_audio=sound is not None and any(_has_sound(Path(path)) for path, _ in outputs),
+        has_audio=any(writer.heard for _, writer in writers),
         crop_source=scene.box,
-        crop_driving=clip.box,
+        crop_driving=driving.box,
         anchor=anchor.index if anchor else None,
         distance=anchor.distance if anchor else None,
         seconds=time.perf_counter() - begun,
-        warnings=warnings,
+        clamped=steered.clamped,
+        jitter=jitter(moved[0]) * (min(engine.size) - 1) / 2,
+        loop_jump=steered.loop_jump,
+        warnings=[*warnings, *steered.warnings],
     )
 
 
-def _steps(
-    scene: Scene, motion: Motion, anchor: Anchor | None, settings: Settings, shown: Clip | None
-) -> Iterator[Step]:
-    """Batch by batch: poses made the source's, rendered; with the driving frames of the clip `shown`."""
+def _steered(scene: Scene, motion: Motion, settings: Settings) -> tuple[Anchor | None, Steered]:
+    """The motion as the source takes it, and the frame that stands for the source; none where nothing is relative."""
+    if settings.mode != "relative":
+        if motion.relative:
+            raise FommError("This motion was extracted with --private: it is relative.", "Use --mode relative.")
+        if settings.controls.idle:
+            return None, Steered(motion, None)
+    anchor = motion.anchored(scene.pose, parse_anchor(settings.anchor))
+    return anchor, steer(motion, settings.controls, anchor.index)
+
+
+def _steps(scene: Scene, timing: Motion, poses: Any, moved: Any, shown: Driving | None) -> Iterator[Step]:
+    """Batch by batch: moved poses at the times of a motion; with the pictures of the driving `shown`, and its poses."""
     size = scene.runner.batch
     pictures = None if shown is None else threaded(shown.read(), 2 * size)
-    initial = None if anchor is None else anchor.pose
     with contextlib.closing(pictures) if pictures is not None else contextlib.nullcontext():
-        for start in range(0, len(motion), size):
-            span = slice(start, min(start + size, len(motion)))
+        for start in range(0, len(timing), size):
+            span = slice(start, min(start + size, len(timing)))
             frames: list[Frame | None] = [None] * (span.stop - start)
             if pictures is not None:
                 frames = [frame for frame, _, _ in islice(pictures, len(frames))]
                 if len(frames) < span.stop - start:
                     raise FommError("The driving clip changed while it was read.", "Run the command again.")
-            poses = pick(motion.poses, span)
-            moved = transfer(scene.pose, poses, initial, settings.mode, settings.adapt_scale)
-            for row, result in enumerate(scene.render(moved)):
+            for row, result in enumerate(scene.render(pick(moved, span))):
                 at = start + row
-                yield Step(result, motion.times[at], motion.lasts(at), frames[row], poses, moved, row)
+                yield Step(result, timing.times[at], timing.lasts(at), frames[row], poses, moved, at)
 
 
 def check_settings(settings: Settings) -> None:
     """Refuse, before any file is read, words that mean nothing."""
     check_mode(settings.mode)
-    if settings.mode == "relative":
+    if settings.mode == "relative" or not settings.controls.idle:
         parse_anchor(settings.anchor)
 
 
@@ -136,10 +161,6 @@ def _far(anchor: Anchor) -> str:
         f"close is below {CLOSE}): expect distortions. Choose a source that looks the same way, or crop both alike "
         "(--crop-source, --crop-driving)."
     )
-
-
-def _has_sound(path: Path) -> bool:
-    return path.suffix.lower() not in {"", ".gif"}
 
 
 def _check_distinct(output: Path, *inputs: Path) -> None:

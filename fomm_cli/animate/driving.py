@@ -1,10 +1,15 @@
-"""Where motion comes from: a clip, of which a part is looked at."""
+"""Where motion comes from: a clip, of which a part is looked at, or a motion file."""
 
 from __future__ import annotations
 
 import contextlib
+import json
+import tempfile
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
+from typing import Protocol
 
 from fomm_cli.animate.crops import crop_box, needs_frames
 from fomm_cli.animate.runner import Runner
@@ -13,9 +18,47 @@ from fomm_cli.animate.settings import Progress, Settings
 from fomm_cli.animate.stream import batched, threaded
 from fomm_cli.boxes import Box
 from fomm_cli.errors import FommError
+from fomm_cli.files import disk
+from fomm_cli.media.container import open_media, start_time
 from fomm_cli.media.image import Frame, fit
 from fomm_cli.media.video import Timed, probe, read_frames, read_timed
+from fomm_cli.motion import file as motion_file
 from fomm_cli.motion.motion import Motion, joined
+
+
+class Driving(Protocol):
+    """What a source is driven by.
+
+    path, rate, time_base   the file, its frames a second and its clock
+    has_sound, has_pictures whether there is something to hear and, beside motion, to see
+    box                     the part of a clip that the network sees
+    """
+
+    path: Path
+    rate: Fraction
+    time_base: Fraction
+    has_sound: bool
+    has_pictures: bool
+    box: Box | None
+
+    def motion(self, runner: Runner, progress: Progress) -> Motion:
+        """Its motion, read once and kept."""
+        ...
+
+    def read(self) -> Iterator[Timed]:
+        """Its pictures in the network's size, with their times."""
+        ...
+
+    def sound(self) -> contextlib.AbstractContextManager[tuple[Path, Fraction]]:
+        """A file with its sound, and the seconds at which its pictures begin there."""
+        ...
+
+
+def open_driving(path: Path, size: tuple[int, int], settings: Settings, progress: Progress) -> Driving:
+    """A clip or, by its suffix, a motion file; `size` is the (H, W) of the network."""
+    if motion_file.is_motion(path):
+        return MotionFile(path)
+    return Clip(path, size, settings, progress)
 
 
 class Clip:
@@ -24,9 +67,13 @@ class Clip:
     Opening it looks at its first frame, and at all of them where the crop is found by what they show.
     """
 
+    box: Box | None
+    has_pictures = True
+
     def __init__(self, path: Path, size: tuple[int, int], settings: Settings, progress: Progress) -> None:
         self.path = path
         self.info = probe(path)
+        self.rate, self.time_base, self.has_sound = self.info.rate, self.info.time_base, self.info.has_audio
         self.size = size
         self.box = self._find_box(size[1] / size[0], settings, progress)
         self._part = None if settings.crop_driving == "center" else self.box  # the middle, to fractions of a pixel
@@ -39,10 +86,14 @@ class Clip:
         return self._motion
 
     def read(self) -> Iterator[Timed]:
-        """Its frames in the network's size with their times; decoding and resizing run in threads of their own."""
+        """Decoding and resizing run in threads of their own."""
         with contextlib.closing(threaded(read_timed(self.path), 4)) as decoded:
             for frame, at, lasts in decoded:
                 yield Timed(fit(frame, self.size, self._part), at, lasts)
+
+    @contextlib.contextmanager
+    def sound(self) -> Iterator[tuple[Path, Fraction]]:
+        yield self.path, Fraction(0)
 
     def _detect(self, runner: Runner, progress: Progress) -> Motion:
         poses, times, last = [], [], None
@@ -59,6 +110,7 @@ class Clip:
             times=tuple(times),
             rate=self.info.rate,
             size=self.size,
+            detector=runner.engine.detector,
             time_base=self.info.time_base,
             variable_rate=self.info.variable_rate,
             last=last,
@@ -75,6 +127,53 @@ class Clip:
         with contextlib.closing(threaded(read_frames(self.path))) as frames:
             seen = _counted(frames, progress, self.info.frames)
             return crop_box(text, extent, aspect, seen, settings.face_detector)
+
+
+class MotionFile:
+    """A motion that was extracted before, with the sound that was embedded or referenced."""
+
+    has_pictures = False
+    box: Box | None = None
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._motion = motion_file.load(path)
+        self.rate, self.time_base = self._motion.rate, self._motion.time_base
+        self._reference = self._motion.notes.get("fomm.audio")
+        self.has_sound = self._motion.sound is not None or self._reference is not None
+
+    def motion(self, runner: Runner, progress: Progress) -> Motion:
+        return replace(self._motion, sound=None)
+
+    def read(self) -> Iterator[Timed]:
+        raise FommError(f"{self.path} is a motion file, which has no pictures.", "Use --layout result.")
+
+    @contextlib.contextmanager
+    def sound(self) -> Iterator[tuple[Path, Fraction]]:
+        if self._motion.sound is None:
+            yield self._referenced(), Fraction(0)
+            return
+        with tempfile.TemporaryDirectory(prefix="fomm-") as folder:
+            path = Path(folder) / "sound.m4a"
+            path.write_bytes(self._motion.sound)
+            with open_media(path) as container:
+                begin = -start_time(container)  # its times are the clip's, wherever it begins itself
+            yield path, begin
+
+    def _referenced(self) -> Path:
+        """The clip whose sound this is: beside the motion file, under its old name and with its old bytes."""
+        try:
+            told = json.loads(self._reference or "")
+            name, digest = str(told["name"]), str(told["sha256"])
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            raise FommError(f"{self.path} does not tell where its sound is.", "Use --audio none.") from error
+        path = self.path.parent / Path(name).name
+        if not path.is_file() or disk.sha256(path) != digest:
+            raise FommError(
+                f"The sound of {self.path} is that of {Path(name).name}, which is not beside it as it was.",
+                "Put it there, or use --audio none.",
+            )
+        return path
 
 
 def _counted(frames: Iterable[Frame], progress: Progress, total: int | None) -> Iterator[Frame]:

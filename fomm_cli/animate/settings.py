@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from fomm_cli.boxes import Box
 from fomm_cli.errors import FommError, nearest
+from fomm_cli.motion.controls import Controls
 
 Progress = Callable[[str, int, int | None], None]
 """Called with what is being done ("detect" or "render"), frames done, and their number (None = not known yet)."""
@@ -32,6 +33,8 @@ class Settings:
     crop_source: str = "center"
     crop_driving: str = "center"
     face_detector: Path | None = None
+    controls: Controls = field(default_factory=Controls)
+    force_motion: bool = False
     audio: str = "driving"
     crf: int = 18
     force: bool = False
@@ -41,7 +44,11 @@ class Settings:
 class Report:
     """What was done.
 
+    crop_driving      None for a motion file
     anchor, distance  the driving frame that stood for the source's pose and how far from it; None in absolute mode
+    clamped           frames whose movement was kept from tearing
+    jitter            root mean square of second differences of the rendered points, in pixels a frame squared
+    loop_jump         the step over a loop's end in steps of the usual size; None without --loop
     seconds           from the first frame read to the last file finished
     """
 
@@ -52,10 +59,13 @@ class Report:
     variable_rate: bool
     has_audio: bool
     crop_source: Box
-    crop_driving: Box
+    crop_driving: Box | None
     anchor: int | None
     distance: float | None
     seconds: float
+    clamped: int = 0
+    jitter: float = 0.0
+    loop_jump: float | None = None
     warnings: list[str] = field(default_factory=list)
 
 

@@ -9,6 +9,19 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from fomm_cli.commands.controls import (
+    Clamp,
+    ClampChoice,
+    Expression,
+    ForceMotion,
+    Head,
+    Lock,
+    Loop,
+    LoopChoice,
+    MotionScale,
+    Smooth,
+    controls,
+)
 from fomm_cli.commands.options import (
     Audio,
     Crf,
@@ -34,7 +47,7 @@ if TYPE_CHECKING:
 def animate(
     source: Path = typer.Argument(..., metavar="SOURCE", help="The picture to animate."),
     driving: Path = typer.Argument(
-        ..., metavar="DRIVING", help="The clip whose motion it takes: video, GIF or folder."
+        ..., metavar="DRIVING", help="Whose motion it takes: video, GIF, folder or motion file."
     ),
     output: Path | None = typer.Option(
         None, "-o", "--output", metavar="OUT", help="mp4, webm, mov, mkv, gif, or no suffix: a folder of png."
@@ -54,6 +67,14 @@ def animate(
     face_detector: Path | None = typer.Option(
         None, "--face-detector", metavar="FILE", help="For crop face: the network's file, if it cannot be downloaded."
     ),
+    motion_scale: MotionScale = 1.0,
+    head: Head = 1.0,
+    expression: Expression = 1.0,
+    lock: Lock = "none",
+    smooth: Smooth = 0.0,
+    clamp: ClampChoice = Clamp.AUTO,
+    loop: LoopChoice = Loop.NONE,
+    force_motion: ForceMotion = False,
     layout: Layout = typer.Option(Layout.RESULT, "--layout", help="What the output shows."),
     audio: Audio = typer.Option(Audio.DRIVING, "--audio", help="The sound."),
     crf: Crf = 18,
@@ -78,6 +99,7 @@ def animate(
     from fomm_cli.commands.progress import frame_progress
     from fomm_cli.media.write import check_suffix
 
+    steering = controls(motion_scale, head, expression, lock, smooth, clamp, loop)
     _usage("--anchor", parse_anchor, anchor)
     _usage("--crop-source", lambda text: check_crop(text, still=True), crop_source)
     _usage("--crop-driving", check_crop, crop_driving)
@@ -91,7 +113,19 @@ def animate(
         raise FommError(f"{path} exists already.", "Choose another name, or overwrite it with --force.")
     console = Console(stderr=True, highlight=False)
     runner = open_engine(weights, device, engine, precision, console, cuda_graphs)
-    settings = Settings(mode, adapt_scale, anchor, crop_source, crop_driving, face_detector, audio, crf, force)
+    settings = Settings(
+        mode=mode,
+        adapt_scale=adapt_scale,
+        anchor=anchor,
+        crop_source=crop_source,
+        crop_driving=crop_driving,
+        face_detector=face_detector,
+        controls=steering,
+        force_motion=force_motion,
+        audio=audio,
+        crf=crf,
+        force=force,
+    )
     with frame_progress(console) as progress:
         report = animate_clip(runner, source, driving, [Output(path, layout)], settings, progress)
     tell(report, console)
@@ -180,6 +214,7 @@ def tell(report: Report, console: Any) -> None:
     pace = report.frames / max(report.seconds, 1e-9)
     parts = [f"{counted(report.frames, 'frame')} in {report.seconds:.1f} s ({pace:.1f} fps)"]
     if report.anchor is not None:
+        assert report.distance is not None
         parts.append(f"anchor: frame {report.anchor}, pose distance {report.distance:.2f}")
     parts.append("with sound" if report.has_audio else "no sound")
     console.print(" · ".join(parts), markup=False, soft_wrap=True)
@@ -198,7 +233,10 @@ def document(report: Report, runner: Engine, mode: str) -> dict[str, Any]:
         "anchor": report.anchor,
         "pose_distance": report.distance,
         "crop_source": list(report.crop_source),
-        "crop_driving": list(report.crop_driving),
+        "crop_driving": None if report.crop_driving is None else list(report.crop_driving),
+        "clamped": report.clamped,
+        "jitter_px": round(report.jitter, 4),
+        "loop_jump": None if report.loop_jump is None else round(report.loop_jump, 3),
         "engine": runner.name,
         "seconds": round(report.seconds, 3),
         "fps": round(report.frames / max(report.seconds, 1e-9), 2),
@@ -207,7 +245,11 @@ def document(report: Report, runner: Engine, mode: str) -> dict[str, Any]:
 
 
 def _stem(path: Path) -> str:
-    return path.stem or path.resolve().stem
+    return (
+        path.name.removesuffix(".motion.safetensors")
+        if path.suffix == ".safetensors"
+        else path.stem or path.resolve().stem
+    )
 
 
 def _usage(option: str, check: Callable[[Any], Any], value: Any) -> None:

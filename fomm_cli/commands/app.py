@@ -18,6 +18,7 @@ from fomm_cli.commands.dataset import dataset_app
 from fomm_cli.commands.doctor import doctor
 from fomm_cli.commands.eval import eval_app
 from fomm_cli.commands.export import export
+from fomm_cli.commands.motion import motion_app
 from fomm_cli.commands.progress import Downloads
 from fomm_cli.commands.reconstruct import reconstruct
 from fomm_cli.commands.runs import runs_app
@@ -53,6 +54,7 @@ def _root(
 # The verbs, in the order `fomm --help` shows them.
 app.command()(animate)
 app.command()(demo)
+app.add_typer(motion_app, name="motion")
 app.command()(reconstruct)
 app.add_typer(eval_app, name="eval")
 app.add_typer(weights_app, name="weights")

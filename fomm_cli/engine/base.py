@@ -24,6 +24,8 @@ class Engine(Protocol):
     """(H, W) of every frame that goes in and comes out."""
     batch: int
     """How many frames at a time are worth giving here: a first guess, not a limit."""
+    detector: str
+    """The identity of the network that sees the poses, "sha256:..."; "" where it is not known."""
     name: str
     """What runs and where, for people, such as "plain fp32 on cpu (2 threads)"."""
 

@@ -17,6 +17,7 @@ from fomm_cli.errors import FommError
 from fomm_cli.model.network import FirstOrderModel
 from fomm_cli.model.pixels import to_frames, to_tensor
 from fomm_cli.model.types import Keypoints
+from fomm_cli.weights.identity import of_model
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -34,6 +35,7 @@ class FusedEngine:
         _check(self.device, precision, graphs)
         self.network = FusedNetwork(model, precision=DTYPES[precision])
         self.size = model.size
+        self.detector = of_model(model)
         self.batch = batch_size(self.device, model.size)
         self.name = f"fused {precision} on {describe(self.device)}"
         self._graphs: Graphs | None = Graphs() if graphs else None

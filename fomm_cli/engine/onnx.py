@@ -41,6 +41,7 @@ class OnnxEngine:
         options.intra_op_num_threads = threads
         options.log_severity_level = 3
         self.size: tuple[int, int] = (self.card["size"][0], self.card["size"][1])
+        self.detector = str(self.card.get("detector", ""))
         self.batch = 4
         self.name = f"onnx {self.card['precision']} on {'cuda' if 'CUDA' in providers[0] else 'cpu'} (onnxruntime)"
         self._sessions = {

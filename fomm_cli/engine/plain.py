@@ -14,6 +14,7 @@ from fomm_cli.engine.base import Frames
 from fomm_cli.model.network import FirstOrderModel
 from fomm_cli.model.pixels import to_frames, to_tensor
 from fomm_cli.model.types import Encoded, Keypoints
+from fomm_cli.weights.identity import of_model
 
 
 class PlainEngine:
@@ -23,6 +24,7 @@ class PlainEngine:
         self.model = model
         self.device = next(model.parameters()).device
         self.size = model.size
+        self.detector = of_model(model)
         self.batch = batch_size(self.device, model.size)
         self.name = f"plain fp32 on {describe(self.device)}"
 

@@ -20,6 +20,7 @@ from fomm_cli.files.disk import sha256
 from fomm_cli.files.folder import atomic_folder
 from fomm_cli.model.network import FirstOrderModel
 from fomm_cli.version import __version__
+from fomm_cli.weights.identity import of_model
 
 SUFFIX = {"onnx": ".onnx", "pt2": ".pt2"}
 CONVENTIONS = {
@@ -82,6 +83,7 @@ def export(
             "fomm": __version__,
             "name": config.name,
             "size": list(model.size),
+            "detector": of_model(model),
             "conventions": CONVENTIONS,
             "graphs": cards,
             "agreement": agreement._asdict(),

@@ -99,6 +99,10 @@ class PointSpace:
         self._points = np.asarray(anchor[0], dtype=np.float64)
         framed = len(anchor) > 1 and anchor[1] is not None
         self._frames = np.asarray(anchor[1], dtype=np.float64) if framed else None
+        if self._points.shape[2:] != (2,) or (
+            self._frames is not None and self._frames.shape != (*self._points.shape, 2)
+        ):
+            raise ValueError("points are (1, K, 2), their frames (1, K, 2, 2)")
 
     @property
     def neutral(self) -> Any:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from fomm_cli.errors import FommError
 from fomm_cli.model.pose import normal
 from fomm_cli.model.relative import PointSpace, Space
+from fomm_cli.model.types import Keypoints
 
 JACOBIAN_WEIGHT = 0.1
 """What a squared Jacobian difference counts against a squared distance of points."""
@@ -174,6 +175,18 @@ def joined(poses: Sequence[Any]) -> Any:
     """Several batches of poses as one."""
     fields = zip(*poses, strict=True)
     return type(poses[0])(*(None if parts[0] is None else np.concatenate(parts) for parts in fields))
+
+
+def jitter(points: NDArray[Any]) -> float:
+    """Root mean square of second differences of points (T, K, 2) from frame to frame; 0 for less than three frames."""
+    return float(np.sqrt(np.square(np.diff(points, 2, axis=0)).mean())) if len(points) > 2 else 0.0
+
+
+def pose_type(family: str) -> Any:
+    """The NamedTuple that a family's poses are."""
+    if family != "first_order":
+        raise FommError(f"This fomm knows no motion of the family {family[:40]!r}.", "Upgrade fomm.")
+    return Keypoints
 
 
 def space_of(family: str) -> Callable[[Any], Space]:
