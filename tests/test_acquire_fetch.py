@@ -243,7 +243,7 @@ def test_a_server_that_goes_on_refusing_stops_the_run(
 def test_the_same_doubt_of_every_video_stops_the_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from fomm_cli.acquire.fetch import Fetch, Job
     from fomm_cli.acquire.manifest import Manifest
-    from fomm_cli.acquire.table import Shard
+    from fomm_cli.shards import Shard
 
     class Doubting:
         def fetch(self, video: str) -> Path:
@@ -263,7 +263,7 @@ def test_the_same_doubt_of_every_video_stops_the_run(tmp_path: Path, capsys: pyt
 def test_a_full_disk_stops_the_run_and_blames_no_video(tmp_path: Path) -> None:
     from fomm_cli.acquire.fetch import Fetch, Job
     from fomm_cli.acquire.manifest import Manifest
-    from fomm_cli.acquire.table import Shard
+    from fomm_cli.shards import Shard
 
     class Full:
         def fetch(self, video: str) -> Path:

@@ -10,8 +10,8 @@ import pytest
 
 from fomm_cli.acquire.manifest import Manifest, journal_name, read_state, summarize
 from fomm_cli.acquire.reasons import Reason
-from fomm_cli.acquire.table import Shard
 from fomm_cli.errors import FommError
+from fomm_cli.shards import Shard
 
 SETTINGS = {"size": 256, "format": "packed", "fit": "square"}
 
@@ -81,7 +81,7 @@ def test_other_settings_are_refused(tmp_path: Path) -> None:
 def test_only_one_process_writes(tmp_path: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from fomm_cli.acquire.manifest import Manifest; "
-        "from fomm_cli.acquire.table import Shard; from fomm_cli.errors import FommError\n"
+        "from fomm_cli.shards import Shard; from fomm_cli.errors import FommError\n"
         "try: Manifest(Path(sys.argv[1]), Shard(), {})\n"
         "except FommError as error: sys.exit(7)"
     )

@@ -9,17 +9,15 @@ import pytest
 
 from fomm_cli.acquire.table import (
     Cut,
-    Shard,
     collect,
-    parse_shard,
     place,
     read_table,
     safe_id,
     select,
-    shard_of_environment,
     write_table,
 )
 from fomm_cli.errors import FommError
+from fomm_cli.shards import Shard, parse_shard, shard_of_environment
 
 HEAD = "video_id,start,end,bbox,fps,width,height,partition,person_id\n"
 ROW = "WMh3ye5tBsE,3657,3994,624-48-1018-553,25,1280,720,train,id10005\n"

@@ -16,8 +16,9 @@ from fomm_cli.acquire.cutting import Outcome, Style, count_frames, cut_video
 from fomm_cli.acquire.download import Downloader, LocalVideos, Supply, Wishes
 from fomm_cli.acquire.manifest import Manifest
 from fomm_cli.acquire.reasons import ADVICE, Failure, Reason
-from fomm_cli.acquire.table import PARTITIONS, Cut, Shard
+from fomm_cli.acquire.table import PARTITIONS, Cut
 from fomm_cli.errors import FommError, counted
+from fomm_cli.shards import Shard
 
 BOT_CHECKS = 3  # in a row, after which every further video would only be told the same
 

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from fomm_cli.acquire.reasons import Reason
-from fomm_cli.acquire.table import Shard
 from fomm_cli.errors import FommError
 from fomm_cli.files.disk import claim, explain_os_error
+from fomm_cli.shards import Shard
 
 VERSION = 1
 
@@ -79,7 +79,7 @@ class State:
 
 def journal_name(shard: Shard) -> str:
     """Each share of the work has a journal of its own, so that no two machines write to one file."""
-    return "manifest.jsonl" if shard.count == 1 else f"manifest-{shard.index}-of-{shard.count}.jsonl"
+    return shard.journal("manifest")
 
 
 def read_state(folder: str | Path) -> State:

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import csv
 import math
-import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -20,37 +19,7 @@ from fomm_cli.boxes import Box, square
 from fomm_cli.errors import FommError
 from fomm_cli.files.disk import check_payload, write_text
 from fomm_cli.media.sequence import parse_rate
-
-
-@dataclass(frozen=True)
-class Shard:
-    """One of `count` equal shares of the videos; `index` counts from 1."""
-
-    index: int = 1
-    count: int = 1
-
-    def __str__(self) -> str:
-        return f"{self.index}/{self.count}"
-
-
-def parse_shard(text: str) -> Shard:
-    """`I/N`, as in 2/4."""
-    index, slash, count = text.partition("/")
-    if not slash or not index.isascii() or not count.isascii() or not (index.isdigit() and count.isdigit()):
-        raise FommError(f"--shard {text!r} is not of the form I/N.", "For the second of four machines: --shard 2/4.")
-    if not 1 <= int(index) <= int(count):
-        raise FommError(f"--shard {text}: there is no share {index} of {count}.", f"I counts from 1 to {count}.")
-    return Shard(int(index), int(count))
-
-
-def shard_of_environment(environ: Mapping[str, str] = os.environ) -> Shard:
-    """This process's share under torchrun (RANK, WORLD_SIZE) or SLURM (SLURM_PROCID, SLURM_NTASKS); else all of it."""
-    for rank, world in (("RANK", "WORLD_SIZE"), ("SLURM_PROCID", "SLURM_NTASKS")):
-        if environ.get(rank, "").isdigit() and environ.get(world, "").isdigit():
-            index, count = int(environ[rank]), int(environ[world])
-            if 0 <= index < count:
-                return Shard(index + 1, count)
-    return Shard()
+from fomm_cli.shards import Shard
 
 
 def select(

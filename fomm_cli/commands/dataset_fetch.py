@@ -85,7 +85,8 @@ def fetch(
     from fomm_cli.acquire.cutting import Style
     from fomm_cli.acquire.download import Wishes, parse_browser, read_cookies
     from fomm_cli.acquire.fetch import Job
-    from fomm_cli.acquire.table import parse_shard, select, shard_of_environment
+    from fomm_cli.acquire.table import select
+    from fomm_cli.shards import parse_shard, shard_of_environment
 
     if cookies is not None:
         read_cookies(cookies)
