@@ -31,6 +31,7 @@ class Driving(Protocol):
 
     path, rate, time_base   the file, its frames a second and its clock
     has_sound, has_pictures whether there is something to hear and, beside motion, to see
+    weight                  bytes that it keeps
     box                     the part of a clip that the network sees
     """
 
@@ -40,6 +41,9 @@ class Driving(Protocol):
     has_sound: bool
     has_pictures: bool
     box: Box | None
+
+    @property
+    def weight(self) -> int: ...
 
     def motion(self, runner: Runner, progress: Progress) -> Motion:
         """Its motion, read once and kept."""
@@ -84,6 +88,10 @@ class Clip:
         if self._motion is None:
             self._motion = self._detect(runner, progress)
         return self._motion
+
+    @property
+    def weight(self) -> int:
+        return 0 if self._motion is None else self._motion.nbytes
 
     def read(self) -> Iterator[Timed]:
         """Decoding and resizing run in threads of their own."""
@@ -144,6 +152,10 @@ class MotionFile:
 
     def motion(self, runner: Runner, progress: Progress) -> Motion:
         return replace(self._motion, sound=None)
+
+    @property
+    def weight(self) -> int:
+        return self._motion.nbytes
 
     def read(self) -> Iterator[Timed]:
         raise FommError(f"{self.path} is a motion file, which has no pictures.", "Use --layout result.")

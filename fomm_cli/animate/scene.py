@@ -11,7 +11,10 @@ from fomm_cli.animate.runner import Runner, check_frame
 from fomm_cli.boxes import Box, center_box
 from fomm_cli.errors import FommError
 from fomm_cli.media.image import Frame, fit, read_image
+from fomm_cli.media.video import read_frames
 from fomm_cli.media.write import MOVIES
+
+_CLIPS = {*MOVIES, ".avi", ".mpg", ".mpeg"}
 
 
 class Scene:
@@ -31,18 +34,20 @@ class Scene:
         self.box = box or center_box(picture.shape[0], picture.shape[1], width / height)
         self.source = fit(picture, (height, width), box)
         self.pose = runner.detect([self.source])
-        self._encoded: Any = None
+        self.encoded: Any = None
 
     def render(self, moved: Any) -> Iterator[Frame]:
         """The source in poses made its own by `transfer`: as many frames, in the same order, lazily."""
-        if self._encoded is None:
-            self._encoded = self.runner.engine.encode(self.source)
-        return self.runner.render(self._encoded, self.pose, moved)
+        if self.encoded is None:
+            self.encoded = self.runner.engine.encode(self.source)
+        return self.runner.render(self.encoded, self.pose, moved)
 
 
-def open_scene(runner: Runner, path: Path, crop_source: str = "center", face_detector: Path | None = None) -> Scene:
-    """The scene of a picture file; `crop_source` as in `crop_box`."""
-    picture = _read_source(path)
+def open_scene(
+    runner: Runner, path: Path, crop_source: str = "center", face_detector: Path | None = None, clips: bool = False
+) -> Scene:
+    """The scene of a picture file; `crop_source` as in `crop_box`. With `clips` a video stands for its first frame."""
+    picture = next(read_frames(path, 0, 1)) if clips and path.suffix.lower() in _CLIPS else _read_source(path)
     check_picture(path, picture)
     if crop_source == "center":  # the scene's own way, to fractions of a pixel
         return Scene(runner, picture)
@@ -63,7 +68,7 @@ def _read_source(path: Path) -> Frame:
     try:
         return read_image(path)
     except FommError as error:
-        if path.is_dir() or path.suffix.lower() in {*MOVIES, ".avi", ".mpg", ".mpeg"}:
+        if path.is_dir() or path.suffix.lower() in _CLIPS:
             raise FommError(
                 f"The source, {path}, is no picture.", "The picture comes first, the clip second."
             ) from error

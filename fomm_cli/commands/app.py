@@ -12,6 +12,7 @@ import sys
 import typer
 
 from fomm_cli.commands.animate import animate, demo
+from fomm_cli.commands.batch import batch
 from fomm_cli.commands.bench import bench_app
 from fomm_cli.commands.config import config_app
 from fomm_cli.commands.dataset import dataset_app
@@ -55,6 +56,7 @@ def _root(
 app.command()(animate)
 app.command()(demo)
 app.add_typer(motion_app, name="motion")
+app.command()(batch)
 app.command()(reconstruct)
 app.add_typer(eval_app, name="eval")
 app.add_typer(weights_app, name="weights")

@@ -9,7 +9,7 @@ from typing import Any
 
 import typer
 
-WORDS = {"crop": "Finding the crop", "detect": "Reading the motion", "render": "Animating"}
+WORDS = {"crop": "Finding the crop", "detect": "Reading the motion", "render": "Animating", "batch": "Batch"}
 
 
 @contextlib.contextmanager

@@ -108,6 +108,12 @@ class Motion:
             return self.times[row + 1] - self.times[row]
         return self.last if self.last is not None else 1 / self.rate
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes it takes in memory, about."""
+        arrays = sum(part.nbytes for part in self.poses if part is not None)
+        return arrays + 200 * len(self) + len(self.sound or b"")
+
     def at(self, row: int) -> Any:
         """The pose of one frame, a batch of one."""
         return pick(self.poses, slice(row, row + 1))

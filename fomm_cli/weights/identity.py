@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fomm_cli.weights.catalogue import CATALOGUE
+from fomm_cli.weights.catalogue import CATALOGUE, DEFAULT
 from fomm_cli.weights.header import read_header
 
 PREFIX = "keypoint_detector."
@@ -40,9 +40,16 @@ def of_model(model: Any) -> str:
     )  # fmt: skip
 
 
+def file_of(weights: str | None) -> Path:
+    """Where weights by name, file or folder of an export lie, if they are on this machine; without torch."""
+    if weights is None or weights in CATALOGUE:
+        return CATALOGUE[weights or DEFAULT].path
+    return Path(weights)
+
+
 def read(weights: str) -> tuple[str, str]:
     """(family, detector's identity) of weights by name, file or export; without torch, unless they must be fetched."""
-    path = CATALOGUE[weights].path if weights in CATALOGUE else Path(weights)
+    path = file_of(weights)
     if (path / "export.json").is_file():
         card = json.loads((path / "export.json").read_text(encoding="utf-8"))
         return "first_order", str(card.get("detector", ""))
