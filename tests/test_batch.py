@@ -66,7 +66,7 @@ def states(outcomes: list[dict]) -> list[str]:
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in sorted(folder.glob("*.mp4"))}
+    return {path.name: path.read_bytes() for path in sorted(folder.glob("[!.]*.mp4"))}
 
 
 def test_failures_cost_their_own_results(folder: Path) -> None:
@@ -153,9 +153,7 @@ def test_the_journal_survives_what_a_kill_leaves(folder: Path) -> None:
     journal = folder / "out" / "batch.jsonl"
     lines = journal.read_text().splitlines(keepends=True)
     assert len(lines) == 4
-    journal.write_text(
-        "".join(lines[:3]) + lines[3][:20]
-    )  # killed before the line was whole, but its result is
+    journal.write_text("".join(lines[:3]) + lines[3][:20])  # killed before the line was whole, but its result is
     opener = Opener()
     assert states(run(opener, items=items)) == ["skipped", "skipped"]  # type: ignore[arg-type]
     assert opener.engines == []
@@ -259,5 +257,6 @@ def test_kill_nine_loses_nothing_and_repeats_nothing(folder: Path, weights: Path
     assert 2 <= len(done) < 9
     assert main([*command, "-o", "out"]) == 0
     assert contents(folder / "out") == contents(folder / "whole")
+    assert not list((folder / "out").glob(".*")), "what the killed one left is taken over"
     assert all((folder / "out" / name).stat().st_mtime_ns == then for name, then in done.items())
     assert probe(folder / "out" / "f0-c0.mp4").frames == 60
