@@ -1,24 +1,40 @@
-"""How fast frames are animated: the network's ways of running against the plain loop, then whole files."""
+"""How fast frames are animated: the network's ways of running against the plain loop, then whole files.
+
+What docs/performance.md claims is measured here and nowhere else: the ladder tells which step earns what, whole files
+whether the network is what one waits for, a long clip that memory does not grow, processor time what a busy machine
+hides.
+"""
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from itertools import islice
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from fomm_cli.bench.protocol import Gate, Row, Timing, gate, take_turns
-from fomm_cli.bench.stand_in import clip
-from fomm_cli.device import machine
+from fomm_cli.bench.stand_in import clip, lively
+from fomm_cli.config import reading as configs
+from fomm_cli.device import machine, resolve
 from fomm_cli.engine.base import Engine
 from fomm_cli.engine.choose import best_precision, make_engine
 from fomm_cli.engine.fused import DTYPES
 from fomm_cli.engine.fused_network import FusedNetwork
+from fomm_cli.files.disk import ASSETS
+from fomm_cli.media.image import fit, read_image
+from fomm_cli.media.video import read_frames
 from fomm_cli.model.network import FirstOrderModel
 from fomm_cli.model.pixels import to_tensor
+from fomm_cli.weights.catalogue import DEFAULT
+from fomm_cli.weights.file import save_weights
+from fomm_cli.weights.load import load_model, read_config
 
 PLAIN = "plain loop"
 Say = Callable[[str], None]
@@ -26,7 +42,8 @@ Say = Callable[[str], None]
 
 @dataclass
 class AnimateBench:
-    """
+    """What was measured of a network.
+
     network   name, size (H, W), millions of parameters, whether its weights are trained
     gates     way of running -> its agreement with the plain model
     model     model only, tensors on the device: way -> ms_median, ms_p95, ms_min, fps, ratio to the plain loop
@@ -47,6 +64,90 @@ class AnimateBench:
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
         return asdict(self)
+
+
+def bench_weights(
+    weights: str | None = None,
+    source: str = "vox-256",
+    overrides: list[str] | None = None,
+    device: str = "auto",
+    precision: str = "auto",
+    batch: int = 0,
+    threads: int = 0,
+    rounds: int = 5,
+    frames: int = 0,
+    processor_time: bool = False,
+    ladder: bool = False,
+    onnx: bool = False,
+    files: bool = False,
+    long: int = 0,
+    say: Say = lambda text: None,
+) -> AnimateBench:
+    """Measure weights by name or path, or a network of random weights, after a check on the bundled trained ones.
+
+    source, overrides  the network without `weights`: a preset or YAML file, and `key=value` changes to it
+    threads            of the CPU; 0: as many as torch takes. Stays so in this process
+    frames             a turn; 0: 12 on a CPU, 300 on a GPU
+    onnx               also the exported model; files, long: see `bench/files.py`
+    The others as in `bench_animate`.
+    """
+    place = resolve(device)
+    threads = 1 if processor_time else threads
+    if threads:
+        torch.set_num_threads(threads)
+    if weights is None:
+        config = configs.load(source, overrides or [])
+        model = lively(config).to(place)
+    else:
+        config, model = read_config(weights), load_model(weights, device)
+    count = frames or (300 if place.type == "cuda" else 12)
+    with tempfile.TemporaryDirectory(prefix="fomm-bench-") as name:
+        folder = Path(name)
+        say("checking the bundled weights")
+        trained = bundled(device, precision)
+        others: list[Engine] = []
+        if onnx:
+            from fomm_cli.engine.onnx import OnnxEngine
+            from fomm_cli.export.folder import export
+
+            say("exporting")
+            export(model, config, folder / "onnx")
+            model.to(place)
+            others.append(OnnxEngine(folder / "onnx", "cpu" if place.type == "cpu" else "auto", threads))
+        result = bench_animate(
+            model,
+            config.name,
+            weights is not None,
+            precision=precision,
+            batch=batch,
+            rounds=rounds,
+            frames=count,
+            ladder=ladder,
+            others=others,
+            say=say,
+            processor_time=processor_time,
+        )
+        result.gates = trained | result.gates
+        if files:
+            from fomm_cli.bench.files import bench_files
+
+            stored: str | Path = weights or folder / "random.safetensors"
+            if weights is None:
+                save_weights(stored, model, config)
+            options = ["--device", device, "--precision", precision]
+            engine = make_engine(model, "fused", precision)
+            result.files = bench_files(engine, stored, options, max(32, 4 * count), long, say)
+    return result
+
+
+def bundled(device: str, precision: str) -> dict[str, dict[str, float]]:
+    """The gate on the trained bundled weights, the bundled portrait and frames of the bundled clip."""
+    model = load_model(DEFAULT, device)
+    place = next(model.parameters()).device
+    pictures = [read_image(ASSETS / "portrait.png"), *islice(read_frames(ASSETS / "driving.mp4"), 0, 40, 10)]
+    tensor = to_tensor(np.stack([fit(picture, model.size) for picture in pictures]), place)
+    gates = agreement(model, best_precision(place) if precision == "auto" else precision, tensor[:1], tensor[1:])
+    return {f"{DEFAULT}, {way}": _plain(each) for way, each in gates.items()}
 
 
 def bench_animate(

@@ -21,7 +21,8 @@ from fomm_cli.errors import FommError
 
 @dataclass(frozen=True)
 class DataBench:
-    """
+    """What pairs cost.
+
     read_ms, augment_ms      median and 95th percentile per pair, in one process with one thread
     pairs_per_second         of one process, everything included
     pairs_per_cpu_second     the same by processor time: what a core does when nothing else wants it

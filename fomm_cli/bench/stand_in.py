@@ -6,6 +6,8 @@ pictures with contrast. Torch's own initialisation gives a grey rectangle.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -99,11 +101,11 @@ def _scale_heads(model: FirstOrderModel, pictures: Tensor) -> None:
     model.generator.final.weight.mul_(_LOGITS["final"] / outputs[0].std())
 
 
-def _scale(head: nn.Conv2d, body: nn.Module, std: float, run: object) -> None:
+def _scale(head: nn.Conv2d, body: nn.Module, std: float, run: Callable[[], object]) -> None:
     """Scale a head's weights so that its output on what `body` gives has this standard deviation."""
     outputs: list[Tensor] = []
     hook = body.register_forward_hook(lambda module, inputs, output: outputs.append(output))
-    run()  # type: ignore[operator]
+    run()
     hook.remove()
     made = F.conv2d(outputs[0], head.weight, padding=head.padding)
     head.weight.mul_(std / made.std())

@@ -20,7 +20,8 @@ WARM_UP = 2
 
 @dataclass(frozen=True)
 class Pace:
-    """
+    """A step in one precision.
+
     precision         fp32 or bf16
     seconds           median of the measured steps
     pairs_per_second  batch size / seconds
@@ -35,7 +36,8 @@ class Pace:
 
 @dataclass(frozen=True)
 class TrainBench:
-    """
+    """What was measured of a training step.
+
     paces   one a precision
     ratio   steps in bf16 a step in fp32, measured in one run on one machine
     """
@@ -50,6 +52,7 @@ class TrainBench:
     ratio: float | None
 
     def as_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
         return asdict(self)
 
 

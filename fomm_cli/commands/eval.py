@@ -174,6 +174,7 @@ def toon(
     seed: int = SEED,
     adapt_scale: bool = ADAPT,
     device: Device = "auto",
+    offline: Offline = False,
     as_json: Json = False,
 ) -> None:
     """Four numbers that tell whether weights animate cartoon faces well.

@@ -1,0 +1,1 @@
+"""Measure weights: tasks, metrics, reports; `run.evaluate` is the one call."""
