@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import torch
 from torch import Tensor
@@ -12,6 +10,10 @@ from fomm_cli import draw
 from fomm_cli.data.clips import ClipRef
 from fomm_cli.data.split import Split
 from fomm_cli.errors import FommError
+from fomm_cli.evaluate.methods import Copy, Method, Network
+from fomm_cli.evaluate.metrics import METRICS, Measures
+from fomm_cli.evaluate.records import Record, Tally
+from fomm_cli.evaluate.report import results
 from fomm_cli.media.image import fit, write_image
 from fomm_cli.model.network import FirstOrderModel
 from fomm_cli.model.pixels import to_frames, to_tensor
@@ -22,6 +24,7 @@ from fomm_cli.train.state import State
 
 SHEET_COLUMNS = ("source", "driving", "keypoints", "flow", "occlusion", "prediction")
 SHEET_ROWS = 6
+MEASURED = ("l1", "psnr")
 
 FRAMES = 8
 """Driving frames a clip, evenly spread: a validation is a check of health, `fomm eval` measures every frame."""
@@ -37,8 +40,9 @@ def validate(run: Run, state: State, split: Split, options: Options, log: Log) -
     network = state.exported
     training = network.training
     network.eval()
-    sums = {"l1": 0.0, "psnr": 0.0, "copy_l1": 0.0}
-    frames = 0
+    measures = Measures(MEASURED)
+    methods: list[Method] = [Copy(), Network("network", network)]
+    records: list[Record] = []
     rows: list[list[draw.Picture | None]] = []
     try:
         for ref in chosen(split.test, options.validate_clips):
@@ -48,25 +52,31 @@ def validate(run: Run, state: State, split: Split, options: Options, log: Log) -
                 log.say(f"validation skips {ref.name}: {error.what}")
                 continue
             pictures = to_tensor(images, state.device)
-            for key, value in measure(network, pictures).items():
-                sums[key] += value
-            frames += len(pictures) - 1
+            source, driving = pictures[:1], pictures[1:]
+            record = Record(ref.name, frames=len(driving))
+            for method in methods:
+                tally = record.tallies[method.name] = Tally()
+                measures.add(tally, method.start(source, source, "reconstruction")(driving).prediction, driving)
+            records.append(record)
             if len(rows) < SHEET_ROWS:
                 rows.append(sample(network, pictures[[0, (len(pictures) + 1) // 2]]))
     finally:
         network.train(training)
-    if not frames:
+    if not records:
         return
     write_image(run.samples / f"step-{state.step:08d}.png", draw.sheet(rows, SHEET_COLUMNS), force=True)
-    entry: dict[str, Any] = {"step": state.step, "epoch": state.epoch, "frames": frames}
-    entry |= {key: value / frames for key, value in sums.items()}
-    append(run.validation, [entry])
+    found = results(records, [method.name for method in methods], MEASURED, seed=0)
+    numbers: dict[str, float | None] = {name: found["network"][name]["value"] for name in MEASURED}
+    numbers["copy_l1"] = found["copy"]["l1"]["value"]
+    frames = sum(record.frames for record in records)
+    append(run.validation, [{"step": state.step, "epoch": state.epoch, "frames": frames, **numbers}])
+    l1, peak = METRICS["l1"].text, METRICS["psnr"].text
     log.say(
-        f"epoch {state.epoch}, step {state.step}: validation L1 {entry['l1']:.4f} (copying the first frame "
-        f"{entry['copy_l1']:.4f}), PSNR {entry['psnr']:.2f} dB"
+        f"epoch {state.epoch}, step {state.step}: validation L1 {l1(numbers['l1'])} (copying the first frame "
+        f"{l1(numbers['copy_l1'])}), PSNR {peak(numbers['psnr'])} dB"
     )
-    if state.best is None or entry["l1"] < state.best:
-        state.best = entry["l1"]
+    if numbers["l1"] is not None and (state.best is None or numbers["l1"] < state.best):
+        state.best = numbers["l1"]
         checkpoint.save(state, run.best)
     log.restart()
 
@@ -75,7 +85,7 @@ def chosen(refs: list[ClipRef], limit: int) -> list[ClipRef]:
     """At most `limit` clips (0 = all), evenly spread, always the same."""
     if not limit or len(refs) <= limit:
         return refs
-    return [refs[round(place)] for place in np.linspace(0, len(refs) - 1, limit)]
+    return [refs[round(number)] for number in np.linspace(0, len(refs) - 1, limit)]
 
 
 def read(ref: ClipRef, shape: tuple[int, int], count: int) -> np.ndarray:
@@ -84,27 +94,10 @@ def read(ref: ClipRef, shape: tuple[int, int], count: int) -> np.ndarray:
     try:
         if len(clip) < 2:
             raise FommError("it has a single frame.")
-        places = sorted({round(place) for place in np.linspace(0, len(clip) - 1, count)})
-        return np.stack([fit(frame, shape) for frame in clip.frames(places)])
+        numbers = sorted({round(number) for number in np.linspace(0, len(clip) - 1, count)})
+        return np.stack([fit(frame, shape) for frame in clip.frames(numbers)])
     finally:
         clip.close()
-
-
-@torch.no_grad()
-def measure(network: FirstOrderModel, pictures: Tensor) -> dict[str, float]:
-    """Sums over frames of mean absolute difference and PSNR, the first picture driven by the others.
-
-    pictures  (n, 3, H, W)
-    """
-    source, driving = pictures[:1], pictures[1:]
-    rendered = network.render(network.encode(source), network.detect(source), network.detect(driving), deformed=False)
-    difference = rendered.prediction - driving
-    squares = difference.square().mean(dim=(1, 2, 3)).clamp(min=1e-10)
-    return {
-        "l1": difference.abs().mean(dim=(1, 2, 3)).sum().item(),
-        "psnr": (-10 * torch.log10(squares)).sum().item(),
-        "copy_l1": (source - driving).abs().mean(dim=(1, 2, 3)).sum().item(),
-    }
 
 
 @torch.no_grad()
