@@ -120,7 +120,7 @@ def peak_memory(device: torch.device) -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**30
 
 
-PACKAGES = ("torch", "torchvision", "numpy", "pillow", "av", "lpips", "torchmetrics", "onnxruntime", "ai-edge-litert")
+PACKAGES = ("torchvision", "numpy", "pillow", "av", "lpips", "torchmetrics", "onnxruntime", "ai-edge-litert")
 """Those that could change a number."""
 
 
@@ -128,9 +128,15 @@ def versions() -> dict[str, str]:
     """Of fomm, of Python and of the packages that are installed: the same in every report of what computed it."""
     from importlib import metadata
 
+    import torch
+
     from fomm_cli.version import __version__
 
-    found = {"fomm": __version__, "python": platform.python_version()}
+    found = {
+        "fomm": __version__,
+        "python": platform.python_version(),
+        "torch": str(torch.__version__),
+    }  # with its build
     for package in PACKAGES:
         with contextlib.suppress(metadata.PackageNotFoundError):
             found[package] = metadata.version(package)
