@@ -135,8 +135,8 @@ def versions() -> dict[str, str]:
     found = {
         "fomm": __version__,
         "python": platform.python_version(),
-        "torch": str(torch.__version__),
-    }  # with its build
+        "torch": str(torch.__version__),  # with its build
+    }
     for package in PACKAGES:
         with contextlib.suppress(metadata.PackageNotFoundError):
             found[package] = metadata.version(package)
