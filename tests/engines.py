@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from fomm_cli.model.types import Keypoints
+from fomm_cli.model.first_order.family import FirstOrder
+from fomm_cli.model.first_order.pose import Keypoints
 
 
 def pose(value: Any, jacobian: Any = None) -> Keypoints:
@@ -23,7 +24,8 @@ class GreyEngine:
     """
 
     def __init__(self, size: tuple[int, int] = (32, 32), batch: int = 4, fits: int = 1000) -> None:
-        self.size, self.batch, self.fits = size, batch, fits
+        self.family = FirstOrder()
+        self.size, self.output_size, self.batch, self.fits = size, size, batch, fits
         self.name, self.detector = "grey", "sha256:grey"
         self.calls: list[tuple[str, int]] = []
 
@@ -51,6 +53,12 @@ class GreyEngine:
         shift = np.rint((value - np.asarray(source.value)).mean(axis=(1, 2)) * 255)
         return np.clip(encoded[None] + shift[:, None, None, None], 0, 255).astype(np.uint8)
 
+    def disentangle(self, source: Keypoints, driving: Keypoints) -> Keypoints:
+        raise AssertionError("first order has no mode avd")
+
+    def settle(self, source: Keypoints, driving: Keypoints) -> Keypoints:
+        return driving
+
 
 def tiny_config() -> Any:
     """toon-64 at 32 px, as narrow as it goes."""
@@ -68,7 +76,7 @@ def tiny_model(seed: int = 0) -> Any:
     """A FirstOrderModel of random weights, 32 px, in eval mode."""
     import torch
 
-    from fomm_cli.model.network import FirstOrderModel
+    from fomm_cli.model.first_order.network import FirstOrderModel
 
     torch.manual_seed(seed)
     config = tiny_config()

@@ -11,8 +11,8 @@ from torch import Tensor
 from fomm_cli.config.reading import build
 from fomm_cli.config.schema import Config
 from fomm_cli.config.upstream import translate
-from fomm_cli.model.discriminator import Discriminator
-from fomm_cli.model.network import FirstOrderModel
+from fomm_cli.model.first_order.discriminator import Discriminator
+from fomm_cli.model.first_order.network import FirstOrderModel
 
 VARIANTS = [
     "first_order",

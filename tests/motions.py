@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from fomm_cli.model.types import Keypoints
+from fomm_cli.model.first_order.pose import Keypoints
 from fomm_cli.motion.motion import Motion
 
 

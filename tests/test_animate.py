@@ -14,11 +14,11 @@ import pytest
 
 from fomm_cli.animate.animator import Animator
 from fomm_cli.animate.stream import batched, threaded
-from fomm_cli.animate.transfer import transfer
 from fomm_cli.errors import FommError
+from fomm_cli.model.first_order.family import FirstOrder
+from fomm_cli.model.first_order.pose import Keypoints
 from fomm_cli.model.pose import hull_area, inverse
-from fomm_cli.model.types import Keypoints
-from fomm_cli.motion.motion import Motion, pose_distance
+from fomm_cli.motion.motion import Motion
 from tests.engines import GreyEngine, pose, tiny_model
 
 SQUARE = [[0, 0], [1, 0], [1, 1], [0, 1]]
@@ -44,12 +44,12 @@ def grey(*levels: int, size: int = 32) -> list[np.ndarray]:
 
 def test_absolute_takes_the_driving_keypoints() -> None:
     driving = random_pose(3, 1)
-    assert transfer(random_pose(1, 0), driving, None, "absolute") is driving
+    assert FirstOrder().transfer(random_pose(1, 0), driving, None, "absolute") is driving
 
 
 def test_relative_adds_the_change() -> None:
     source, driving, initial = random_pose(1, 0), random_pose(3, 1), random_pose(1, 2)
-    moved = transfer(source, driving, initial, "relative", adapt_scale=False)
+    moved = FirstOrder().transfer(source, driving, initial, "relative", adapt_scale=False)
     assert isinstance(moved, Keypoints)
     np.testing.assert_allclose(moved.value, source.value + driving.value - initial.value, atol=1e-6)
     for b, k in itertools.product(range(3), range(5)):
@@ -59,7 +59,7 @@ def test_relative_adds_the_change() -> None:
 
 def test_the_anchor_itself_gives_the_source_pose() -> None:
     source, initial = random_pose(1, 0), random_pose(1, 2)
-    moved = transfer(source, initial, initial)
+    moved = FirstOrder().transfer(source, initial, initial)
     np.testing.assert_allclose(moved.value, source.value, atol=1e-6)
     np.testing.assert_allclose(moved.jacobian, source.jacobian, atol=1e-5)
 
@@ -68,7 +68,7 @@ def test_adapted_scale_is_the_ratio_of_sizes() -> None:
     small = pose(np.array([SQUARE]) * 0.5)
     large = pose(np.array([SQUARE]) * 2)
     shifted = pose(large.value + 0.4)
-    moved = transfer(small, shifted, large, "relative", adapt_scale=True)
+    moved = FirstOrder().transfer(small, shifted, large, "relative", adapt_scale=True)
     np.testing.assert_allclose(moved.value, small.value + 0.25 * 0.4, atol=1e-6)
     assert moved.jacobian is None
 
@@ -79,13 +79,13 @@ def test_adapted_scale_is_the_ratio_of_sizes() -> None:
 def test_degenerate_hulls_have_scale_one(points: list[list[float]]) -> None:
     flat, square = pose([points]), pose([SQUARE])
     for source, initial in ((flat, square), (square, flat), (flat, flat)):
-        moved = transfer(source, pose(initial.value + 0.1), initial)
+        moved = FirstOrder().transfer(source, pose(initial.value + 0.1), initial)
         np.testing.assert_allclose(moved.value, source.value + 0.1, atol=1e-6)
 
 
 def test_two_points_and_singular_frames_stay_finite() -> None:
     initial = pose([[[0, 0], [1, 1]]], np.zeros((1, 2, 2, 2)))
-    moved = transfer(initial, initial, initial)
+    moved = FirstOrder().transfer(initial, initial, initial)
     assert np.isfinite(moved.value).all()
     assert np.isfinite(moved.jacobian).all()
 
@@ -111,7 +111,7 @@ def test_tensors_give_tensors_and_the_same_numbers() -> None:
 
     arrays = [random_pose(1, 0), random_pose(3, 1), random_pose(1, 2)]
     tensors = [each.apply(torch.from_numpy) for each in arrays]
-    ours, theirs = transfer(*arrays), transfer(*tensors)
+    ours, theirs = FirstOrder().transfer(*arrays), FirstOrder().transfer(*tensors)
     assert isinstance(theirs.value, torch.Tensor)
     np.testing.assert_array_equal(ours.value, theirs.value.numpy())
     np.testing.assert_array_equal(ours.jacobian, theirs.jacobian.numpy())
@@ -119,7 +119,7 @@ def test_tensors_give_tensors_and_the_same_numbers() -> None:
 
 def test_an_unknown_mode_is_named() -> None:
     with pytest.raises(FommError, match="no mode") as caught:
-        transfer(random_pose(1, 0), random_pose(1, 1), None, "relativ")
+        FirstOrder().transfer(random_pose(1, 0), random_pose(1, 1), None, "relativ")
     assert "'relative'" in caught.value.hint
 
 
@@ -146,9 +146,9 @@ def test_of_equal_poses_the_first_is_taken() -> None:
 def test_frames_count_and_points_without_frames_do() -> None:
     source = random_pose(1, 0)
     turned = pose(source.value, source.jacobian[..., ::-1])
-    assert pose_distance(source, turned)[0] > 0.2
-    assert pose_distance(pose(source.value), pose(turned.value))[0] == 0
-    assert np.isfinite(pose_distance(pose([[[0, 0], [0, 0]]]), pose([[[0, 0], [0, 0]]]))).all()
+    assert FirstOrder().distance(source, turned)[0] > 0.2
+    assert FirstOrder().distance(pose(source.value), pose(turned.value))[0] == 0
+    assert np.isfinite(FirstOrder().distance(pose([[[0, 0], [0, 0]]]), pose([[[0, 0], [0, 0]]]))).all()
 
 
 # ------------------------------------------------------------------------------------------------------------ threads

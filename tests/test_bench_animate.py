@@ -18,8 +18,9 @@ from fomm_cli.commands.app import main
 from fomm_cli.config import reading as configs
 from fomm_cli.engine.choose import make_engine
 from fomm_cli.errors import FommError
-from fomm_cli.model.network import FirstOrderModel
+from fomm_cli.model.first_order.network import FirstOrderModel
 from fomm_cli.model.pixels import to_tensor
+from fomm_cli.model.pose import mapped
 from fomm_cli.weights.file import save_weights
 from tests.golden import golden_config, golden_model
 
@@ -112,7 +113,7 @@ def test_lively_networks_have_contrast_and_move() -> None:
     frames = clip((32, 48), 6)
     assert frames.shape == (6, 32, 48, 3)
     pose = engine.detect(frames)
-    made = engine.render(engine.encode(frames[0]), pose.apply(lambda each: each[:1]), pose)
+    made = engine.render(engine.encode(frames[0]), mapped(pose, lambda each: each[:1]), pose)
     assert made.std() > 0.05 * 255
     assert np.ptp(pose.value, axis=0).max() > 1e-3
     again = lively(config).generator.final.weight

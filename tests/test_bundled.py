@@ -14,8 +14,8 @@ from fomm_cli.data.toon import draw, sample_identity, sample_motion
 from fomm_cli.evaluate.methods import Network
 from fomm_cli.evaluate.toon import check
 from fomm_cli.media.video import probe
-from fomm_cli.model.network import FirstOrderModel
-from fomm_cli.train.losses import keypoint_spread
+from fomm_cli.model.first_order.network import FirstOrderModel
+from fomm_cli.model.losses import keypoint_spread
 
 ASSETS = Path(fomm_cli.__file__).parent / "assets"
 

@@ -38,9 +38,9 @@ def test_ted_is_vox_without_identity_sampling() -> None:
 
 
 def test_set_overrides_and_numeric_text_counts_as_a_number() -> None:
-    config = configs.load("vox-256", ["train.lr_generator=1e-4", "data.frame_shape=[64, 96]", "train.batch_size=8"])
+    config = configs.load("vox-256", ["train.lr_generator=1e-4", "data.frame_shape=[128, 384]", "train.batch_size=8"])
     assert config.train.lr_generator == 1e-4
-    assert config.data.frame_shape == (64, 96)
+    assert config.data.frame_shape == (128, 384)
     assert config.train.batch_size == 8
 
 

@@ -102,7 +102,7 @@ def test_the_demo_renders_once_and_writes_two_clips(
 
     monkeypatch.chdir(tmp_path)
     engine = GreyEngine((64, 64), batch=16)
-    monkeypatch.setattr(animate, "open_engine", lambda *given: engine)
+    monkeypatch.setattr(animate, "opened", lambda *given: engine)
     assert main(["demo"]) == 0
     paths = capsys.readouterr().out.split()
     assert paths == [str(Path("demo") / "result.mp4"), str(Path("demo") / "side-by-side.mp4")]

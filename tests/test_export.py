@@ -23,7 +23,8 @@ from fomm_cli.export import verify
 from fomm_cli.export.folder import export
 from fomm_cli.export.write import WRITERS
 from fomm_cli.media.image import write_image
-from fomm_cli.model.network import FirstOrderModel
+from fomm_cli.model.first_order.network import FirstOrderModel
+from fomm_cli.model.pose import mapped
 from fomm_cli.weights.file import save_weights
 from tests.golden import golden_config, golden_model
 
@@ -125,7 +126,7 @@ def test_half_precision(golden: Path, tmp_path: Path) -> None:
     frames = clip(model.size, 2)
     engine = OnnxEngine(tmp_path / "out")
     pose = engine.detect(frames)
-    assert engine.render(engine.encode(frames[0]), pose.apply(lambda each: each[:1]), pose).shape == frames.shape
+    assert engine.render(engine.encode(frames[0]), mapped(pose, lambda each: each[:1]), pose).shape == frames.shape
 
 
 def test_int8_in_the_residual_blocks(golden: Path, tmp_path: Path) -> None:

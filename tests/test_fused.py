@@ -19,8 +19,9 @@ from fomm_cli.engine.fused_network import FusedNetwork
 from fomm_cli.engine.layers import Conv, Doubling, MeanHead, Phases, gather, packs, rows
 from fomm_cli.engine.winograd import Scratch, Transforms, Winograd, WinogradBottleneck, best_tile, gains
 from fomm_cli.model.blocks import ResBlock, UpBlock
+from fomm_cli.model.first_order.network import FirstOrderModel
 from fomm_cli.model.geometry import warp
-from fomm_cli.model.network import FirstOrderModel
+from fomm_cli.model.pose import mapped
 from tests.golden import VARIANTS, golden_model
 
 ROUNDING = {tile: {"rtol": 1e-4, "atol": 1e-4} for tile in (4, 6)} | {8: {"rtol": 1e-3, "atol": 5e-4}}  # 8: bf16's own
@@ -148,7 +149,7 @@ def test_the_source_is_not_changed_by_rendering() -> None:
     frames = torch.from_numpy(clip((64, 64), 2)).permute(0, 3, 1, 2).float() / 255
     network = FusedNetwork(model)
     encoded, kp = network.encode(frames[:1]), network.detect(frames)
-    source = kp.apply(lambda each: each[:1])
+    source = mapped(kp, lambda each: each[:1])
     before = [each.clone() for each in encoded]
     first = network.render(encoded, source, kp).prediction.clone()
     assert torch.equal(network.render(encoded, source, kp).prediction, first)
@@ -195,7 +196,7 @@ def test_channels_last_holds_through_the_network(monkeypatch: pytest.MonkeyPatch
             for winograd in {False, packed}:
                 network = FusedNetwork(model, precision=precision, packed=packed, winograd=winograd)
                 kp = network.detect(frames)
-                network.render(network.encode(frames[:1]), kp.apply(lambda each: each[:1]), kp)
+                network.render(network.encode(frames[:1]), mapped(kp, lambda each: each[:1]), kp)
     assert len(seen) > 100
     assert all(seen)
 

@@ -9,8 +9,10 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from fomm_cli.model.discriminator import ImagePyramid
-from fomm_cli.model.types import Keypoints
+from fomm_cli.model.families import FAMILIES
+from fomm_cli.model.first_order.discriminator import ImagePyramid
+from fomm_cli.model.first_order.pose import Keypoints
+from fomm_cli.model.pose import mapped
 from tests.golden import VARIANTS, golden_discriminator, golden_model
 
 CASES = [(variant, True) for variant in VARIANTS] + [("first_order", False)]
@@ -67,15 +69,13 @@ def test_network_gives_the_original_numbers(golden: Path, variant: str, align_co
 def test_relative_motion_gives_the_original_numbers(
     golden: Path, variant: str, align_corners: bool, kind: str, adapt_scale: bool
 ) -> None:
-    from fomm_cli.animate.transfer import transfer
-
     tensors = load_file(golden / f"{variant}.safetensors")
     model = golden_model(golden, variant, align_corners)
     prefix = f"align_corners_{str(align_corners).lower()}"
     source, driving = tensors["input.source"], tensors["input.driving"]
     kp_source, kp_driving = model.detect(source), model.detect(driving)
-    initial = kp_driving.apply(lambda tensor: tensor[:1])
-    moved = transfer(kp_source, kp_driving, initial, mode="relative", adapt_scale=adapt_scale)
+    initial = mapped(kp_driving, lambda tensor: tensor[:1])
+    moved = FAMILIES["first_order"].transfer(kp_source, kp_driving, initial, mode="relative", adapt_scale=adapt_scale)
     out = model.render(model.encode(source), kp_source, moved)
     checked = 0
     for frame in range(len(driving)):

@@ -8,9 +8,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from fomm_cli.config.schema import LossConfig
+from fomm_cli.model import losses as shared
+from fomm_cli.model.first_order import losses
+from fomm_cli.model.first_order.config import FirstOrderLoss
 from fomm_cli.model.geometry import SmoothTransform, coordinate_grid
-from fomm_cli.train import losses
 
 
 def features(image: Tensor) -> list[Tensor]:
@@ -18,8 +19,8 @@ def features(image: Tensor) -> list[Tensor]:
 
 
 def test_every_weight_has_a_function_of_its_name() -> None:
-    for name in LossConfig.model_fields:
-        assert inspect.isfunction(getattr(losses, name)), name
+    for name in FirstOrderLoss.model_fields:
+        assert inspect.isfunction(getattr(shared if hasattr(shared, name) else losses, name)), name
 
 
 def test_perceptual_sums_weighted_means_over_slices_and_scales() -> None:
@@ -28,12 +29,12 @@ def test_perceptual_sums_weighted_means_over_slices_and_scales() -> None:
     expected = sum(
         3 * (2 * a - 2 * b).abs().mean() + 5 * (a**2 - b**2).abs().mean() for a, b in zip(made, true, strict=True)
     )
-    torch.testing.assert_close(losses.perceptual(features, made, true, (3, 5)), expected)
+    torch.testing.assert_close(shared.perceptual(features, made, true, (3, 5)), expected)
 
 
 def test_perceptual_targets_take_no_gradient() -> None:
     made, true = torch.rand(1, 3, 4, 4, requires_grad=True), torch.rand(1, 3, 4, 4, requires_grad=True)
-    losses.perceptual(features, [made], [true], (1, 1)).backward()
+    shared.perceptual(features, [made], [true], (1, 1)).backward()
     assert made.grad is not None
     assert true.grad is None
 
@@ -83,7 +84,7 @@ def test_transform_of_shared_points_equals_the_transform_of_copies() -> None:
 def test_mean_difference_and_its_gradient_are_those_of_l1_loss() -> None:
     a = torch.randn(3, 4, dtype=torch.float64, requires_grad=True)
     b = torch.randn(3, 4, dtype=torch.float64, requires_grad=True)
-    ours = torch.autograd.grad(losses.mean_difference(a, b), (a, b))
+    ours = torch.autograd.grad(shared.mean_difference(a, b), (a, b))
     theirs = torch.autograd.grad(torch.nn.functional.l1_loss(a, b), (a, b))
     for one, other in zip(ours, theirs, strict=True):
         torch.testing.assert_close(one, other)
@@ -94,7 +95,7 @@ def test_mean_difference_of_weighted_pairs_and_its_gradient() -> None:
     a, b = (torch.randn(3, 2, 4, 5, dtype=torch.float64, requires_grad=True) for _ in range(2))
     pairs = torch.tensor([0.5, 1.0, 4.0], dtype=torch.float64)
     expected = ((a - b).abs().mean((1, 2, 3)) * pairs).mean()
-    ours = losses.mean_difference(a, b, pairs)
+    ours = shared.mean_difference(a, b, pairs)
     torch.testing.assert_close(ours, expected)
     for mine, theirs in zip(torch.autograd.grad(ours, (a, b)), torch.autograd.grad(expected, (a, b)), strict=True):
         torch.testing.assert_close(mine, theirs)
@@ -102,12 +103,12 @@ def test_mean_difference_of_weighted_pairs_and_its_gradient() -> None:
 
 def test_mean_difference_of_bf16_is_accumulated_in_float32() -> None:
     a = torch.full((300, 300), 1.0, dtype=torch.bfloat16)
-    value = losses.mean_difference(a, torch.zeros_like(a))
+    value = shared.mean_difference(a, torch.zeros_like(a))
     assert value.dtype == torch.float32
     assert value.item() == pytest.approx(1.0, abs=1e-6)  # a bf16 sum would have stopped growing at 256
 
 
 def test_keypoint_spread() -> None:
-    assert losses.keypoint_spread(torch.tensor([[[0.0, 0.0], [3.0, 4.0]]])).item() == pytest.approx(5.0)
-    assert losses.keypoint_spread(torch.zeros(2, 4, 2)).item() == 0
-    assert losses.keypoint_spread(torch.rand(2, 1, 2)).item() == 0
+    assert shared.keypoint_spread(torch.tensor([[[0.0, 0.0], [3.0, 4.0]]])).item() == pytest.approx(5.0)
+    assert shared.keypoint_spread(torch.zeros(2, 4, 2)).item() == 0
+    assert shared.keypoint_spread(torch.rand(2, 1, 2)).item() == 0

@@ -10,7 +10,10 @@ import torch
 
 from fomm_cli.config.reading import load
 from fomm_cli.model.blocks import AntiAliasDownsample
-from fomm_cli.model.discriminator import Discriminator
+from fomm_cli.model.first_order.discriminator import Discriminator
+from fomm_cli.model.first_order.motion import candidates
+from fomm_cli.model.first_order.network import FirstOrderModel
+from fomm_cli.model.first_order.pose import Keypoints
 from fomm_cli.model.geometry import (
     SmoothTransform,
     coordinate_grid,
@@ -21,9 +24,7 @@ from fomm_cli.model.geometry import (
     warp,
     warp_candidates,
 )
-from fomm_cli.model.motion.first_order import candidates
-from fomm_cli.model.network import FirstOrderModel
-from fomm_cli.model.types import Keypoints
+from fomm_cli.model.pose import mapped
 from tests.golden import golden_model
 
 PUBLISHED = ["bair", "fashion", "mgif", "nemo", "taichi", "taichi-adv", "vox", "vox-adv"]
@@ -126,7 +127,7 @@ def test_one_encoding_serves_many_frames_and_equals_one_by_one(golden: Path) -> 
     encoded, kp_source, kp_driving = model.encode(source), model.detect(source), model.detect(driving)
     together = model.render(encoded, kp_source, kp_driving).prediction
     for i in range(3):
-        alone = model.render(encoded, kp_source, kp_driving.apply(lambda t, i=i: t[i : i + 1])).prediction
+        alone = model.render(encoded, kp_source, mapped(kp_driving, lambda t, i=i: t[i : i + 1])).prediction
         torch.testing.assert_close(together[i : i + 1], alone, atol=1e-5, rtol=0)
 
 

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 
 from fomm_cli.errors import FommError
+from fomm_cli.model.first_order.family import FirstOrder
+from fomm_cli.model.first_order.pose import Keypoints
 from fomm_cli.model.relative import PointSpace, exponential, logarithm
-from fomm_cli.model.types import Keypoints
 from fomm_cli.motion import loops
 from fomm_cli.motion.controls import Controls, steer
-from fomm_cli.motion.motion import Motion, pose_distance
+from fomm_cli.motion.motion import Motion
 from fomm_cli.motion.smooth import OneEuro, smoothed
 from tests.motions import motion, similarities
 
@@ -257,6 +258,6 @@ def test_the_anchor_by_name() -> None:
     source = moved.at(11)
     assert moved.anchored(source, "auto").index == 11
     assert moved.anchored(source, "first").index == 0
-    assert moved.anchored(source, 3).distance == pytest.approx(pose_distance(source, moved.at(3))[0])
+    assert moved.anchored(source, 3).distance == pytest.approx(FirstOrder().distance(source, moved.at(3))[0])
     with pytest.raises(FommError, match="no frame 20"):
         moved.anchored(source, 20)

@@ -14,10 +14,11 @@ from torch import Tensor
 
 from fomm_cli.config.reading import build
 from fomm_cli.config.schema import Config
+from fomm_cli.model import losses
 from fomm_cli.model.geometry import SmoothTransform
-from fomm_cli.train import losses, perceptual
+from fomm_cli.train import perceptual
 from fomm_cli.train.state import Part, State
-from fomm_cli.train.step import DiscriminatorPass, GeneratorPass, draw_transform
+from fomm_cli.train.step import GeneratorPass, draw_transform
 from fomm_cli.weights.file import build_discriminator, build_model
 from tests.golden import golden_config, golden_state
 from tests.training import tiny_config
@@ -105,7 +106,8 @@ def test_first_gradients_and_predictions_are_the_originals(golden: Path) -> None
     outcome.total.backward()
     assert all(parameter.grad is None for parameter in discriminator.parameters())
     torch.testing.assert_close(outcome.prediction.float(), tensors["step.0.prediction"], atol=1e-6, rtol=0)
-    DiscriminatorPass(config, discriminator)(outcome.prediction, part.driving, outcome.kp_driving).backward()
+    judge, _ = model.family.training().judge(discriminator, config.train)
+    judge(outcome.prediction, part.driving, outcome.pose_driving).backward()
 
     ours = dict(model.named_parameters())
     ours |= {f"discriminator.{name}": value for name, value in discriminator.named_parameters()}
@@ -266,7 +268,7 @@ def test_clipping_bounds_the_update_of_plain_descent() -> None:
     apply = state._apply
 
     def spy(name: str, bad: Tensor) -> None:
-        gradients = [one.grad for one in state.groups[name] if one.grad is not None]
+        gradients = [one.grad for one in state.groups[name].parameters if one.grad is not None]
         seen[name] = torch.stack([one.norm() for one in gradients]).norm().item()
         apply(name, bad)
 
@@ -290,7 +292,7 @@ def test_bf16_keeps_losses_and_keypoints_in_float32() -> None:
     part = random_part()
     plain, half = fresh(tiny_config()), fresh(tiny_config(precision="bf16"))
     outcome = half.generator_pass(*part)
-    assert outcome.total.dtype == outcome.kp_driving.value.dtype == outcome.prediction.dtype == torch.float32
+    assert outcome.total.dtype == outcome.pose_driving.value.dtype == outcome.prediction.dtype == torch.float32
     one, other = values_of(plain, [part]), values_of(half, [part])
     for name in ("loss", "reconstruction", "equivariance_value"):
         assert other[name] == pytest.approx(one[name], rel=0.1)

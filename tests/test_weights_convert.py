@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 from fomm_cli.commands.app import main
 from fomm_cli.config import reading as configs
 from fomm_cli.errors import FommError
-from fomm_cli.weights.architecture import read_architecture
+from fomm_cli.model.first_order.published import read_architecture
 from fomm_cli.weights.convert import convert, read_published
 from fomm_cli.weights.file import expected_shapes
 from fomm_cli.weights.load import init_from, load_model
@@ -50,7 +50,9 @@ def test_architecture_is_read_off_the_shapes(golden: Path, variant: str) -> None
     read = read_published(golden / f"{variant}.pth.tar")
     truth = golden_config(golden, variant).model.model_dump()
     found = read.config.model.model_dump()
-    assert expected_shapes(read.config, True) == expected_shapes(golden_config(golden, variant), True)
+    assert expected_shapes(read.config, ["discriminator"]) == expected_shapes(
+        golden_config(golden, variant), ["discriminator"]
+    )
     truth["generator"]["max_features"] = found["generator"]["max_features"]  # no block reaches either cap
     truth["detector"]["pad"] = 0  # no shape tells it, and the reader says so
     assert found == truth
@@ -75,8 +77,9 @@ def test_converted_weights_predict_what_the_original_did(golden: Path, tmp_path:
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_published_layouts_are_read_as_their_presets(name: str) -> None:
     preset = configs.load(name)
-    shapes = expected_shapes(preset, True)
-    read = read_architecture(shapes, {"keypoint_detector": 13, "dense_motion": 13})
+    shapes = expected_shapes(preset, ["discriminator"])
+    kernels = dict.fromkeys(["kp_detector.down.weight", "generator.dense_motion_network.down.weight"], (3, 1, 13, 13))
+    read = read_architecture(shapes, kernels)
     assert configs.build(read.tree).model == preset.model
 
 

@@ -15,7 +15,7 @@ from fomm_cli import load_model as front_door
 from fomm_cli.commands.app import main
 from fomm_cli.config.schema import Config
 from fomm_cli.errors import FommError
-from fomm_cli.model.network import FirstOrderModel
+from fomm_cli.model.first_order.network import FirstOrderModel
 from fomm_cli.weights.catalogue import CATALOGUE
 from fomm_cli.weights.file import save_weights
 from fomm_cli.weights.header import read_header

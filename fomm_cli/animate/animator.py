@@ -11,10 +11,10 @@ import numpy as np
 from fomm_cli.animate.runner import Runner
 from fomm_cli.animate.scene import Scene
 from fomm_cli.animate.stream import batched
-from fomm_cli.animate.transfer import check_mode, transfer
-from fomm_cli.engine.base import as_engine
+from fomm_cli.engine.choose import as_engine
 from fomm_cli.media.image import Frame
-from fomm_cli.motion.motion import Anchor, Motion, pick
+from fomm_cli.model.pose import pick
+from fomm_cli.motion.motion import Anchor, Motion
 
 
 class Animator:
@@ -23,9 +23,10 @@ class Animator:
     >>> animator = Animator(load_model(), source)
     >>> for frame in animator.frames(driving_frames): ...
 
-    model        what `load_model` returns, or any engine
+    model        what `load_model` returns, any engine, or what names weights: see `open_engine`
     source       uint8 RGB (H, W, 3) of any size: its middle is cut to the model's shape and resized, never squashed
-    mode         "relative": the source moves as the driving frames do since the anchor; "absolute": it takes their pose
+    mode         "relative": the source moves as the driving frames do since the anchor; "absolute": it takes their
+                 pose; "avd", in families that have it: the driving pose had the source taken it
     adapt_scale  relative only: movements grow or shrink with the size of the source's pose against the anchor's
     anchor       relative only: the driving pose that stands for the source's own; a frame, the pose of one frame, or
                  None for the first frame of each call of `frames`. See `find_anchor`.
@@ -44,8 +45,8 @@ class Animator:
         anchor: Any | None = None,
         batch: int | None = None,
     ) -> None:
-        check_mode(mode)
         self.runner = Runner(as_engine(model), batch)
+        self.runner.engine.family.check_mode(mode)
         self.mode = mode
         self.adapt_scale = adapt_scale
         self.scene = Scene(self.runner, source)
@@ -79,7 +80,8 @@ class Animator:
         """The frame whose pose is nearest to the source's: hand its `.pose` (or the frame) in as the anchor."""
         poses = self.detect(frames)
         times = tuple(Fraction(row) for row in range(len(poses[0])))
-        return Motion(poses, times, Fraction(1), self.runner.engine.size).nearest(self.pose)
+        engine = self.runner.engine
+        return Motion(poses, times, Fraction(1), engine.size, engine.family.name).nearest(self.pose)
 
     def frames(self, driving: Iterable[Frame]) -> Iterator[Frame]:
         """The source in the pose of each driving frame: as many frames, in the same order, uint8 (H, W, 3), lazily."""
@@ -92,7 +94,7 @@ class Animator:
         """Driving poses as they are rendered. Where no anchor is set, the first pose ever given becomes it."""
         if self.anchor is None and self.mode == "relative":
             self.anchor = pick(driving, slice(1))
-        return transfer(self.pose, driving, self.anchor, self.mode, self.adapt_scale)
+        return self.scene.transfer(driving, self.anchor, self.mode, self.adapt_scale)
 
     def render(self, moved: Any) -> Iterator[Frame]:
         """The source in poses that `transfer` gave: as many frames, in the same order."""

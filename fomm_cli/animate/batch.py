@@ -142,6 +142,7 @@ class _Desk:
             if not path.exists():
                 raise FommError(f"{path} does not exist.", "Check the path, or --root.")
         runner = self._running(item.own.get("weights", self.wishes.weights))
+        runner.engine.family.check_mode(settings.mode)
         scene = self._kept.get(
             ("source", item.source, settings.crop_source),
             lambda: open_scene(runner, item.source, settings.crop_source, settings.face_detector, clips=True),

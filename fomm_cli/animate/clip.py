@@ -16,14 +16,14 @@ from fomm_cli.animate.runner import Runner
 from fomm_cli.animate.scene import Scene, open_scene
 from fomm_cli.animate.settings import Output, Progress, Report, Settings, parse_anchor
 from fomm_cli.animate.stream import threaded
-from fomm_cli.animate.transfer import check_mode, transfer
 from fomm_cli.engine.base import Engine
 from fomm_cli.errors import FommError, nearest
 from fomm_cli.media.image import Frame
 from fomm_cli.media.video import VideoWriter
+from fomm_cli.model.pose import pick
 from fomm_cli.motion.controls import Steered, steer
 from fomm_cli.motion.fit import check_fit
-from fomm_cli.motion.motion import CLOSE, FAR, Anchor, Motion, jitter, pick
+from fomm_cli.motion.motion import CLOSE, FAR, Anchor, Motion, jitter
 
 __all__ = ["Output", "Report", "Settings", "animate_clip", "render_clip"]
 
@@ -44,6 +44,7 @@ def animate_clip(
     settings, progress = settings or Settings(), progress or (lambda *_: None)
     source, driving = Path(source), Path(driving)
     check_settings(settings)
+    engine.family.check_mode(settings.mode)
     for path, layout in outputs:
         if layout not in LAYOUTS:
             raise FommError(f"There is no layout {layout!r}.", nearest(layout, list(LAYOUTS)))
@@ -87,9 +88,9 @@ def render_clip(
         ]
         motion = driving.motion(scene.runner, progress)
         engine = scene.runner.engine
-        warnings = check_fit(motion, "first_order", scene.pose, engine.detector, settings.force_motion)
+        warnings = check_fit(motion, engine.family.name, scene.pose, engine.detector, settings.force_motion)
         anchor, steered = _steered(scene, motion, settings)
-        moved = transfer(scene.pose, steered.motion.poses, steered.anchor, settings.mode, settings.adapt_scale)
+        moved = scene.transfer(steered.motion.poses, steered.anchor, settings.mode, settings.adapt_scale)
         shown = driving if any(layout != "result" for _, layout in outputs) else None
         steps = _steps(scene, steered.motion, motion.poses, moved, shown)
         with contextlib.closing(threaded(steps, 4 * scene.runner.batch)) as ready:
@@ -150,7 +151,6 @@ def _steps(scene: Scene, timing: Motion, poses: Any, moved: Any, shown: Driving 
 
 def check_settings(settings: Settings) -> None:
     """Refuse, before any file is read, words that mean nothing."""
-    check_mode(settings.mode)
     if settings.mode == "relative" or not settings.controls.idle:
         parse_anchor(settings.anchor)
 

@@ -22,8 +22,9 @@ from fomm_cli.files import disk
 from fomm_cli.media.container import open_media, start_time
 from fomm_cli.media.image import Frame, fit
 from fomm_cli.media.video import Timed, probe, read_frames, read_timed
+from fomm_cli.model.pose import joined
 from fomm_cli.motion import file as motion_file
-from fomm_cli.motion.motion import Motion, joined
+from fomm_cli.motion.motion import Motion
 
 
 class Driving(Protocol):
@@ -118,6 +119,7 @@ class Clip:
             times=tuple(times),
             rate=self.info.rate,
             size=self.size,
+            family=runner.engine.family.name,
             detector=runner.engine.detector,
             time_base=self.info.time_base,
             variable_rate=self.info.variable_rate,

@@ -16,8 +16,9 @@ from fomm_cli.animate.settings import Progress
 from fomm_cli.errors import FommError
 from fomm_cli.files import disk
 from fomm_cli.media.sound import Sound
+from fomm_cli.model.families import family_of
 from fomm_cli.motion.mirror import partners
-from fomm_cli.motion.motion import Motion, space_of
+from fomm_cli.motion.motion import Motion
 
 SEEN = 16
 """Frames that are mirrored to find out which points are left and right."""
@@ -55,7 +56,7 @@ def extract(
     if not private:
         return motion
     space = motion.space()
-    bare = space_of(motion.family)(space.neutral).poses(space.channels(motion.poses))
+    bare = family_of(motion.family).space(space.neutral).poses(space.channels(motion.poses))
     return replace(motion, poses=bare, relative=True)
 
 

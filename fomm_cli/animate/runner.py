@@ -12,7 +12,7 @@ from fomm_cli.animate.stream import batched
 from fomm_cli.engine.base import Engine
 from fomm_cli.errors import FommError
 from fomm_cli.media.image import Frame, fit
-from fomm_cli.motion.motion import joined, pick
+from fomm_cli.model.pose import joined, pick
 
 SMALLEST = 16
 """Pixels a side; of less there is nothing to see."""

@@ -36,6 +36,15 @@ class Scene:
         self.pose = runner.detect([self.source])
         self.encoded: Any = None
 
+    def transfer(self, driving: Any, initial: Any, mode: str, adapt_scale: bool) -> Any:
+        """Driving poses as the source takes them; `initial`, a batch of one, is the driving's pose for the source's."""
+        engine = self.runner.engine
+        if mode == "avd":
+            moved = engine.disentangle(self.pose, driving)
+        else:
+            moved = engine.family.transfer(self.pose, driving, initial, mode, adapt_scale)
+        return engine.settle(self.pose, moved)
+
     def render(self, moved: Any) -> Iterator[Frame]:
         """The source in poses made its own by `transfer`: as many frames, in the same order, lazily."""
         if self.encoded is None:

@@ -30,7 +30,7 @@ from fomm_cli.engine.fused_network import FusedNetwork
 from fomm_cli.files.disk import ASSETS
 from fomm_cli.media.image import fit, read_image
 from fomm_cli.media.video import read_frames
-from fomm_cli.model.network import FirstOrderModel
+from fomm_cli.model.first_order.network import FirstOrderModel
 from fomm_cli.model.pixels import to_tensor
 from fomm_cli.weights.catalogue import DEFAULT
 from fomm_cli.weights.file import save_weights
@@ -99,7 +99,7 @@ def bench_weights(
         config = configs.load(source, overrides or [])
         model = lively(config).to(place)
     else:
-        config, model = read_config(weights), load_model(weights, device)
+        config, model = read_config(weights), first_order(weights, device)
     count = frames or (300 if place.type == "cuda" else 12)
     with tempfile.TemporaryDirectory(prefix="fomm-bench-") as name:
         folder = Path(name)
@@ -142,7 +142,7 @@ def bench_weights(
 
 def bundled(device: str, precision: str) -> dict[str, dict[str, float]]:
     """The gate on the trained bundled weights, the bundled portrait and frames of the bundled clip."""
-    model = load_model(DEFAULT, device)
+    model = first_order(DEFAULT, device)
     place = next(model.parameters()).device
     pictures = [read_image(ASSETS / "portrait.png"), *islice(read_frames(ASSETS / "driving.mp4"), 0, 40, 10)]
     tensor = to_tensor(np.stack([fit(picture, model.size) for picture in pictures]), place)
@@ -188,6 +188,14 @@ def bench_animate(
     timings = take_turns(rows, rounds, frames, device, progress=say, processor_time=processor_time)
     result.host = _table(timings, rows[0].name)
     return result
+
+
+def first_order(weights: str, device: str) -> FirstOrderModel:
+    """The network of weights by name or file; refused where it is of a family that is not measured here."""
+    model = load_model(weights, device)
+    if not isinstance(model, FirstOrderModel):
+        raise FommError(f"{weights} is {model.family.title}; what is measured here are first-order networks.")
+    return model
 
 
 def agreement(model: FirstOrderModel, precision: str, source: Tensor, driving: Tensor) -> dict[str, Gate]:

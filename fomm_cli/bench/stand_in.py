@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from fomm_cli.config.schema import Config
-from fomm_cli.model.network import FirstOrderModel
+from fomm_cli.model.first_order.config import FirstOrderConfig
+from fomm_cli.model.first_order.network import FirstOrderModel
 from fomm_cli.model.pixels import to_frames, to_tensor
 
 _LOGITS = {"kp": 0.1, "jacobian": 0.1, "mask": 0.3, "occlusion": 0.2, "final": 1.5}
@@ -29,6 +30,7 @@ def lively(config: Config, seed: int = 0) -> FirstOrderModel:
     where trained ones are smooth, would otherwise magnify each rounding of the flow.
     """
     rng = torch.Generator().manual_seed(seed)
+    assert isinstance(config.model, FirstOrderConfig)
     model = FirstOrderModel(config.model, config.data.frame_shape)
     for module in model.modules():
         if isinstance(module, nn.Conv2d):
@@ -85,6 +87,7 @@ def _scale_heads(model: FirstOrderModel, pictures: Tensor) -> None:
     if detector.jacobian is not None:
         _scale(detector.jacobian, detector.predictor, _LOGITS["jacobian"], lambda: model.detect(pictures))
         bias = torch.tensor([1.0, 0.0, 0.0, 1.0])
+        assert detector.jacobian.bias is not None
         detector.jacobian.bias.copy_(bias.repeat(detector.jacobian.out_channels // 4))
 
     def render() -> None:

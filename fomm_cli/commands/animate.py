@@ -112,7 +112,7 @@ def animate(
     if path.exists() and not empty and not force:
         raise FommError(f"{path} exists already.", "Choose another name, or overwrite it with --force.")
     console = Console(stderr=True, highlight=False)
-    runner = open_engine(weights, device, engine, precision, console, cuda_graphs)
+    runner = opened(weights, device, engine, precision, console, cuda_graphs)
     settings = Settings(
         mode=mode,
         adapt_scale=adapt_scale,
@@ -160,7 +160,7 @@ def demo(
         if Path(output.path).exists() and not force:
             raise FommError(f"{output.path} exists already.", "Choose another folder with -o, or use --force.")
     console = Console(stderr=True, highlight=False)
-    runner = open_engine(weights, device, engine, precision, console)
+    runner = opened(weights, device, engine, precision, console)
     # The clip begins as the portrait looks, mouth shut; where its head is nearest to the portrait's, the mouth is open.
     settings = Settings(anchor="first", force=force)
     with frame_progress(console) as progress:
@@ -173,11 +173,11 @@ def demo(
             typer.echo(str(output.path))
 
 
-def open_engine(
+def opened(
     weights: str | None, device: str, engine: str, precision: str, console: Any, cuda_graphs: bool = False
 ) -> Engine:
     """The engine for these options; says once, on stderr, what runs where, and what the default weights know."""
-    from fomm_cli.device import resolve, warning
+    from fomm_cli.engine.choose import open_engine
 
     if weights is None:
         console.print(
@@ -185,24 +185,11 @@ def open_engine(
             "then --weights NAME.",
             soft_wrap=True,
         )
-    if weights is not None and (Path(weights) / "export.json").is_file():
-        from fomm_cli.engine.onnx import OnnxEngine
 
-        if engine != "auto" or precision != "auto":
-            raise FommError(
-                f"{weights} is an export, which runs on onnxruntime in the precision it was written in.",
-                "Leave --engine and --precision away.",
-            )
-        runner: Engine = OnnxEngine(Path(weights), device)
-    else:
-        from fomm_cli.engine.choose import make_engine
-        from fomm_cli.weights.load import load_model
+    def warn(sentence: str) -> None:
+        console.print(f"[yellow]Warning:[/] {sentence}", soft_wrap=True)
 
-        place = resolve(device)
-        if said := warning(place):
-            console.print(f"[yellow]Warning:[/] {said}", soft_wrap=True)
-        model = load_model(weights, device) if weights is not None else load_model(device=device)
-        runner = make_engine(model, engine, precision, cuda_graphs)
+    runner = open_engine(weights, device, engine, precision, cuda_graphs, warn)
     console.print(f"Engine: {runner.name}", markup=False, soft_wrap=True)
     return runner
 

@@ -109,7 +109,7 @@ def batch(
     from fomm_cli.animate.pairs import gather, product, read_pairs
     from fomm_cli.animate.pairs import zipped as in_order
     from fomm_cli.animate.settings import Settings, parse_anchor
-    from fomm_cli.commands.animate import _usage, open_engine
+    from fomm_cli.commands.animate import _usage, opened
     from fomm_cli.commands.progress import frame_progress
     from fomm_cli.media.write import check_suffix
     from fomm_cli.shards import parse_shard, shard_of_environment
@@ -157,7 +157,7 @@ def batch(
         outcomes = animate_batch(
             items,
             output,
-            lambda chosen: open_engine(chosen, _own(device), engine, precision, console, cuda_graphs),
+            lambda chosen: opened(chosen, _own(device), engine, precision, console, cuda_graphs),
             settings,
             wishes,
             share,

@@ -77,7 +77,7 @@ def check(
             continue
         _say_ignored(ignored)
         height, width = config.data.frame_shape
-        typer.echo(f"{source}: fine ({config.model.num_kp} keypoints, {width}x{height})")
+        typer.echo(f"{source}: fine ({config.model.points} points, {width}x{height})")
     if wrong:
         raise FommError(f"{wrong} of {len(files)} configurations are wrong.")
 

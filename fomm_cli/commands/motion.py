@@ -70,7 +70,7 @@ def extract(
     from fomm_cli.animate.extract import extract as read_motion
     from fomm_cli.animate.runner import Runner
     from fomm_cli.animate.settings import Settings
-    from fomm_cli.commands.animate import _usage, open_engine
+    from fomm_cli.commands.animate import _usage, opened
     from fomm_cli.commands.progress import frame_progress
     from fomm_cli.files.disk import check_free
     from fomm_cli.motion.file import SUFFIX, save
@@ -83,10 +83,10 @@ def extract(
         raise FommError(f"{clip} does not exist.", "Check the path.")
     check_free(path, force)
     console = Console(stderr=True, highlight=False)
-    runner = Runner(open_engine(weights, device, engine, precision, console))
+    runner = Runner(opened(weights, device, engine, precision, console))
     with frame_progress(console) as progress:
-        opened = Clip(clip, runner.engine.size, Settings(crop_driving=crop, face_detector=face_detector), progress)
-        motion = read_motion(opened, runner, progress, anchor, audio, private)
+        driving = Clip(clip, runner.engine.size, Settings(crop_driving=crop, face_detector=face_detector), progress)
+        motion = read_motion(driving, runner, progress, anchor, audio, private)
     told = f"extract {shlex.quote(clip.name)}" + (f" --crop {crop}" if crop != "center" else "")
     notes = {**motion.notes, "fomm.weights": Path(weights).name if weights else "toon-128"}
     save(_noted(replace(motion, notes=notes), told + " --private" * private), path, force)

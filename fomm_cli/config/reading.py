@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,7 +11,9 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from fomm_cli.config.schema import Config
+from fomm_cli.config.upstream import MARKS, translate
 from fomm_cli.errors import FommError
+from fomm_cli.model.families import FAMILIES, family_of
 
 
 class Loaded(NamedTuple):
@@ -64,9 +65,7 @@ def read(source: str | Path, overrides: list[str] | None = None) -> Loaded:
             f"{name} does not hold a mapping of keys.", "`fomm config show vox-256` prints a complete file."
         )
     ignored: list[str] = []
-    if any(key in tree for key in ("model_params", "train_params", "dataset_params")):
-        from fomm_cli.config.upstream import translate
-
+    if any(key in tree for key in MARKS):
         tree, ignored = translate(tree)
     tree.setdefault("name", fallback)
     for override in overrides or []:
@@ -82,21 +81,19 @@ def build(tree: dict[str, Any], where: str = "config") -> Config:
         raise FommError(f"{where}: {_explain(error)}", "`fomm config show vox-256` lists every key.") from error
 
 
-@cache
 def keys() -> tuple[str, ...]:
-    """Every dotted key, as `--set` takes it."""
+    """Every dotted key that some family has, as `--set` takes it."""
 
-    def walk(model: type[BaseModel], prefix: str) -> list[str]:
-        found = []
-        for name, field in model.model_fields.items():
-            kind = field.annotation
-            if isinstance(kind, type) and issubclass(kind, BaseModel):
-                found += walk(kind, f"{prefix}{name}.")
-            else:
-                found.append(prefix + name)
-        return found
+    def walk(kind: Any, prefix: str) -> list[str]:
+        if not (isinstance(kind, type) and issubclass(kind, BaseModel)):
+            return [prefix]
+        return [key for name, field in kind.model_fields.items() for key in walk(field.annotation, f"{prefix}.{name}")]
 
-    return tuple(walk(Config, ""))
+    found: list[str] = []
+    for family in FAMILIES.values():
+        for name, field in Config.model_fields.items():
+            found += walk({"model": family.Config, "train": family.Train}.get(name, field.annotation), name)
+    return tuple(dict.fromkeys(found))
 
 
 def override(tree: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
@@ -118,10 +115,12 @@ def _override(tree: dict[str, Any], override: str) -> None:
     except yaml.YAMLError as error:
         raise FommError(f"--set {override}: the value is not valid YAML.") from error
     *parents, leaf = key.split(".")
-    defaults = Config().model_dump(mode="json")
+    model = tree.get("model")
+    defaults = Config.model_validate({"model": {"family": family_of(model if isinstance(model, dict) else {}).name}})
+    section = defaults.model_dump(mode="json")
     for parent in parents:
-        defaults = defaults[parent]  # a section that is not there has its own defaults, not those of its keys
-        inner = tree.setdefault(parent, defaults)
+        section = section.get(parent, {})  # a section that is not there has its own defaults, not those of its keys
+        inner = tree.setdefault(parent, section)
         if not isinstance(inner, dict):
             raise FommError(f"{parent} must be a mapping of keys.")
         tree = inner

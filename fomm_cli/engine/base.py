@@ -7,21 +7,25 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from fomm_cli.model.types import Keypoints
+from fomm_cli.model.family import Family
 
 Frames = NDArray[np.uint8]
 """A batch of pictures, (B, H, W, 3), RGB, 0 to 255."""
 
 
 class Engine(Protocol):
-    """detect, encode and render on uint8 pictures; Keypoints here hold float32 arrays of the same shapes.
+    """detect, encode and render on uint8 pictures; a pose here, the family's NamedTuple, holds float32 arrays.
 
     A batch that does not fit into memory raises MemoryError, whatever the machinery below calls it; the caller comes
     back with a smaller one. Methods may be called from any thread, by one at a time.
     """
 
+    family: Family
+    """Whose poses these are, and how motion is carried over."""
     size: tuple[int, int]
-    """(H, W) of every frame that goes in and comes out."""
+    """(H, W) of every frame that goes in."""
+    output_size: tuple[int, int]
+    """(H, W) of every frame that comes out."""
     batch: int
     """How many frames at a time are worth giving here: a first guess, not a limit."""
     detector: str
@@ -29,23 +33,22 @@ class Engine(Protocol):
     name: str
     """What runs and where, for people, such as "plain fp32 on cpu (2 threads)"."""
 
-    def detect(self, frames: Frames) -> Keypoints:
-        """The keypoints of B frames."""
+    def detect(self, frames: Frames) -> Any:
+        """The poses of B frames."""
         ...
 
     def encode(self, frame: NDArray[np.uint8]) -> Any:
         """All that depends on the source (H, W, 3) alone, to be handed to `render`."""
         ...
 
-    def render(self, encoded: Any, source: Keypoints, driving: Keypoints) -> Frames:
+    def render(self, encoded: Any, source: Any, driving: Any) -> Frames:
         """The source in each of B driving poses; `source` is a batch of one."""
         ...
 
+    def disentangle(self, source: Any, driving: Any) -> Any:
+        """Mode avd: the driving poses (B) had the source (a batch of one) taken them, by the family's network."""
+        ...
 
-def as_engine(model: Any) -> Engine:
-    """`model` if it follows the protocol, else (a FirstOrderModel) the plain engine around it."""
-    if hasattr(model, "parameters"):
-        from fomm_cli.engine.plain import PlainEngine
-
-        return PlainEngine(model)
-    return model
+    def settle(self, source: Any, driving: Any) -> Any:
+        """The last word on poses before they are rendered; most families leave them as they are."""
+        ...

@@ -1,10 +1,11 @@
-"""Which engine runs a model, and in which precision."""
+"""Which engine runs a model, and in which precision; from a name to a running engine in one call."""
 
 from __future__ import annotations
 
 import platform
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 from fomm_cli.engine.base import Engine
 from fomm_cli.errors import FommError, nearest
@@ -12,18 +13,63 @@ from fomm_cli.errors import FommError, nearest
 if TYPE_CHECKING:
     import torch
 
-    from fomm_cli.model.network import FirstOrderModel
+    from fomm_cli.model.first_order.network import FirstOrderModel
+    from fomm_cli.model.network import AnimationModel
 
 ENGINES = ["auto", "plain", "fused"]
 PRECISIONS = ["auto", "fp32", "bf16", "fp16"]
 
 
+def open_engine(
+    weights: str | Path | None = None,
+    device: str = "auto",
+    engine: str = "auto",
+    precision: str = "auto",
+    cuda_graphs: bool = False,
+    say: Callable[[str], None] = lambda sentence: None,
+) -> Engine:
+    """What animates with these weights: the quickest engine there is for them, ready to run.
+
+    weights     a name, a `.safetensors` file, an hf:// address, or the folder of an ONNX export; None = the default
+    device      auto, cpu, cuda, cuda:N or mps
+    say         told, in a sentence each, what a user would want to know, such as a GPU that is not used
+    Raises FommError: as `load_model`, `make_engine` and the reading of exports do.
+    """
+    if weights is not None and (Path(weights) / "export.json").is_file():
+        from fomm_cli.engine.onnx import OnnxEngine
+
+        if engine != "auto" or precision != "auto":
+            raise FommError(
+                f"{weights} is an export, which runs on onnxruntime in the precision it was written in.",
+                "Leave out --engine and --precision.",
+            )
+        return OnnxEngine(Path(weights), device)
+    from fomm_cli.device import resolve, warning
+    from fomm_cli.weights.catalogue import DEFAULT
+    from fomm_cli.weights.load import load_model
+
+    if said := warning(resolve(device)):
+        say(said)
+    return make_engine(load_model(weights or DEFAULT, device), engine, precision, cuda_graphs)
+
+
+def as_engine(model: Any) -> Engine:
+    """An engine as it is; a model behind the plain engine; what else names weights opened by `open_engine`."""
+    if isinstance(model, str | Path):
+        return open_engine(model)
+    if hasattr(model, "parameters"):
+        from fomm_cli.engine.plain import PlainEngine
+
+        return PlainEngine(model)
+    return model
+
+
 def make_engine(
-    model: FirstOrderModel, engine: str = "auto", precision: str = "auto", cuda_graphs: bool = False
+    model: AnimationModel, engine: str = "auto", precision: str = "auto", cuda_graphs: bool = False
 ) -> Engine:
     """The engine of these names around a model in eval mode, on the device of its parameters.
 
-    engine       auto: the fused one. plain: the model as it is written
+    engine       auto: the fused one where it can run this model, else plain: the model as it is written
     precision    auto: see `best_precision`; the plain engine has fp32 alone
     cuda_graphs  the fused engine on CUDA: replay recorded kernels
     Raises FommError for a name that is not known and for a pair that does not go together.
@@ -31,17 +77,21 @@ def make_engine(
     for what, name, known in (("engine", engine, ENGINES), ("precision", precision, PRECISIONS)):
         if name not in known:
             raise FommError(f"There is no {what} {name!r}.", nearest(name, known))
-    if engine == "plain":
+    fusable = model.family.fusable(model.config)
+    if engine == "fused" and not fusable:
+        raise FommError(f"The fused engine does not run {model.family.title}.", "Leave out --engine.")
+    if engine == "plain" or not fusable:
         if precision not in ("auto", "fp32") or cuda_graphs:
             option = "--cuda-graphs" if cuda_graphs else f"--precision {precision}"
-            raise FommError(f"The plain engine has no {option}.", "Use --engine fused.")
+            raise FommError(f"The plain engine has no {option}.", "Use --engine fused." if fusable else "Leave it out.")
         from fomm_cli.engine.plain import PlainEngine
 
         return PlainEngine(model)
     from fomm_cli.engine.fused import FusedEngine
 
     device = next(model.parameters()).device
-    return FusedEngine(model, best_precision(device) if precision == "auto" else precision, cuda_graphs)
+    best = best_precision(device) if precision == "auto" else precision
+    return FusedEngine(cast("FirstOrderModel", model), best, cuda_graphs)
 
 
 def best_precision(device: torch.device) -> str:

@@ -12,17 +12,16 @@ from torch import Tensor
 from fomm_cli.device import describe
 from fomm_cli.engine.base import Frames
 from fomm_cli.engine.fused_network import FusedNetwork, FusedSource
-from fomm_cli.engine.plain import batch_size, running, to_arrays, to_tensors
+from fomm_cli.engine.plain import PlainEngine, running, to_arrays, to_tensors
 from fomm_cli.errors import FommError
-from fomm_cli.model.network import FirstOrderModel
+from fomm_cli.model.first_order.network import FirstOrderModel
+from fomm_cli.model.first_order.pose import Keypoints
 from fomm_cli.model.pixels import to_frames, to_tensor
-from fomm_cli.model.types import Keypoints
-from fomm_cli.weights.identity import of_model
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
-class FusedEngine:
+class FusedEngine(PlainEngine):
     """A FirstOrderModel rebuilt for speed, where its parameters are; uint8 crosses the device border, both ways.
 
     precision  fp32, bf16 or fp16: of everything but the keypoints and other coordinates, which stay float32
@@ -30,13 +29,12 @@ class FusedEngine:
     Raises FommError where this device cannot do what is asked for.
     """
 
+    model: FirstOrderModel
+
     def __init__(self, model: FirstOrderModel, precision: str = "fp32", graphs: bool = False) -> None:
-        self.device = next(model.parameters()).device
+        super().__init__(model)
         _check(self.device, precision, graphs)
         self.network = FusedNetwork(model, precision=DTYPES[precision])
-        self.size = model.size
-        self.detector = of_model(model)
-        self.batch = batch_size(self.device, model.size)
         self.name = f"fused {precision} on {describe(self.device)}"
         self._graphs: Graphs | None = Graphs() if graphs else None
 
@@ -50,19 +48,16 @@ class FusedEngine:
 
     def render(self, encoded: FusedSource, source: Keypoints, driving: Keypoints) -> Frames:
         with running():
-            kp_source, kp_driving = to_tensors(source, self.device), to_tensors(driving, self.device)
+            poses = to_tensors(source, self.device), to_tensors(driving, self.device)
             if self._graphs is None:
-                return to_frames(self.network.render(encoded, kp_source, kp_driving).prediction)
-            inputs = [*encoded, *kp_source, *kp_driving]
-            return to_frames(self._graphs.run(self._render, [each for each in inputs if each is not None]))
+                return to_frames(self.network.render(encoded, *poses).prediction)
+            inputs = [*encoded, *poses[0], *poses[1]]
+            return to_frames(self._graphs.run(self._render, [tensor for tensor in inputs if tensor is not None]))
 
     def _render(self, *inputs: Tensor) -> Tensor:
-        if len(inputs) == 7:
-            return self.network.render(
-                FusedSource(*inputs[:3]), Keypoints(*inputs[3:5]), Keypoints(*inputs[5:])
-            ).prediction
-        source, driving = Keypoints(inputs[3], None), Keypoints(inputs[4], None)
-        return self.network.render(FusedSource(*inputs[:3]), source, driving).prediction
+        source, poses = FusedSource(*inputs[:3]), inputs[3:]
+        half = len(poses) // 2
+        return self.network.render(source, Keypoints(*poses[:half]), Keypoints(*poses[half:])).prediction
 
 
 class Graphs:
@@ -98,7 +93,7 @@ class Graphs:
 
 def _check(device: torch.device, precision: str, graphs: bool) -> None:
     if graphs and device.type != "cuda":
-        raise FommError(f"CUDA graphs need a CUDA device, not {device.type}.", "Leave --cuda-graphs away.")
+        raise FommError(f"CUDA graphs need a CUDA device, not {device.type}.", "Leave out --cuda-graphs.")
     if precision not in DTYPES:
         raise FommError(f"There is no precision {precision!r}.", f"Known: auto, {', '.join(DTYPES)}.")
     if precision == "fp16" and device.type == "cpu":

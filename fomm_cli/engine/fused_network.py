@@ -23,6 +23,8 @@ from fomm_cli.engine import layers
 from fomm_cli.engine.layers import Conv, Doubling, MeanHead, Phases, gather, packs, rows
 from fomm_cli.engine.winograd import WinogradBottleneck, best_tile, gains
 from fomm_cli.model.blocks import AntiAliasDownsample, Hourglass, ResBlock, SameBlock
+from fomm_cli.model.first_order.network import FirstOrderModel
+from fomm_cli.model.first_order.pose import Keypoints
 from fomm_cli.model.geometry import (
     coordinate_grid,
     gaussians,
@@ -33,8 +35,6 @@ from fomm_cli.model.geometry import (
     warp_candidates,
     warp_shared,
 )
-from fomm_cli.model.network import FirstOrderModel
-from fomm_cli.model.types import Keypoints
 
 _GROUP_BYTES = 2**23  # of a map, for as many frames: more fall out of the cache, and malloc takes them afresh each time
 

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from fomm_cli.engine.base import Frames
 from fomm_cli.errors import FommError
+from fomm_cli.model.families import family_of
 from fomm_cli.model.pixels import from_planes, to_planes
-from fomm_cli.model.types import Keypoints
 
 FORMAT = 1
 
@@ -42,37 +42,50 @@ class OnnxEngine:
         options.log_severity_level = 3
         self.size: tuple[int, int] = (self.card["size"][0], self.card["size"][1])
         self.detector = str(self.card.get("detector", ""))
+        out = self.card.get("output_size", self.card["size"])
+        self.output_size: tuple[int, int] = (out[0], out[1])
+        self.family = family_of(self.card["config"]["model"])
         self.batch = 4
         self.name = f"onnx {self.card['precision']} on {'cuda' if 'CUDA' in providers[0] else 'cpu'} (onnxruntime)"
         self._sessions = {
             name: _session(ort, self.folder / graph["file"], options, providers)
             for name, graph in self.card["graphs"].items()
         }
-        self._render_inputs = [each["name"] for each in self.card["graphs"]["render"]["inputs"]]
 
-    def detect(self, frames: Frames) -> Keypoints:
-        return Keypoints(*self._run("detect", {"image": to_planes(frames)}), *self._no_jacobian())
+    def detect(self, frames: Frames) -> Any:
+        return self.family.Pose(**self._run("detect", {"image": to_planes(frames)}))
 
     def encode(self, frame: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
         source = to_planes(frame[None])
-        small, features = self._run("encode", {"source": source})
-        return {"source": source, "small": small, "features": features}
+        return {"source": source} | self._run("encode", {"source": source})
 
-    def render(self, encoded: dict[str, Any], source: Keypoints, driving: Keypoints) -> Frames:
-        feed = dict(encoded)
-        for which, pose in (("source", source), ("driving", driving)):
-            feed[f"value_{which}"] = np.ascontiguousarray(pose[0], dtype=np.float32)
-            if pose[1] is not None:
-                feed[f"jacobian_{which}"] = np.ascontiguousarray(pose[1], dtype=np.float32)
-        (prediction,) = self._run("render", {name: feed[name] for name in self._render_inputs})
-        return from_planes(prediction)
+    def render(self, encoded: dict[str, Any], source: Any, driving: Any) -> Frames:
+        return from_planes(self._run("render", encoded | _pair(source, driving))["prediction"])
 
-    def _no_jacobian(self) -> list[None]:
-        return [] if len(self.card["graphs"]["detect"]["outputs"]) == 2 else [None]
+    def disentangle(self, source: Any, driving: Any) -> Any:
+        return self.family.Pose(**self._run("disentangle", _pair(source, driving)))
 
-    def _run(self, graph: str, feed: dict[str, Any]) -> list[Any]:
+    def settle(self, source: Any, driving: Any) -> Any:
+        if "settle" not in self._sessions:
+            return driving
+        return driving._replace(**self._run("settle", _pair(source, driving)))
+
+    def _run(self, graph: str, feed: dict[str, Any]) -> dict[str, NDArray[np.float32]]:
+        """The outputs of a graph by name; of the feed it takes what it has inputs for."""
+        card = self.card["graphs"][graph]
         with _memory():
-            return self._sessions[graph].run(None, feed)
+            made = self._sessions[graph].run(None, {port["name"]: feed[port["name"]] for port in card["inputs"]})
+        return {port["name"]: array for port, array in zip(card["outputs"], made, strict=True)}
+
+
+def _pair(source: Any, driving: Any) -> dict[str, NDArray[np.float32]]:
+    """Two poses as a graph takes them: `value_source`, `value_driving`, ..."""
+    return {
+        f"{name}_{which}": np.ascontiguousarray(array, dtype=np.float32)
+        for which, pose in (("source", source), ("driving", driving))
+        for name, array in pose._asdict().items()
+        if array is not None
+    }
 
 
 def read_card(folder: Path) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,35 +12,44 @@ from numpy.typing import NDArray
 
 from fomm_cli.device import describe
 from fomm_cli.engine.base import Frames
-from fomm_cli.model.network import FirstOrderModel
+from fomm_cli.model.network import AnimationModel
 from fomm_cli.model.pixels import to_frames, to_tensor
-from fomm_cli.model.types import Encoded, Keypoints
+from fomm_cli.model.pose import mapped
 from fomm_cli.weights.identity import of_model
 
 
 class PlainEngine:
-    """A FirstOrderModel in float32, where its parameters are; uint8 crosses the device border, both ways."""
+    """Any model in float32, where its parameters are; uint8 crosses the device border, both ways."""
 
-    def __init__(self, model: FirstOrderModel) -> None:
+    def __init__(self, model: AnimationModel) -> None:
         self.model = model
         self.device = next(model.parameters()).device
-        self.size = model.size
+        self.family = model.family
+        self.size, self.output_size = model.size, model.output_size
         self.detector = of_model(model)
         self.batch = batch_size(self.device, model.size)
         self.name = f"plain fp32 on {describe(self.device)}"
 
-    def detect(self, frames: Frames) -> Keypoints:
+    def detect(self, frames: Frames) -> Any:
         with running():
             return to_arrays(self.model.detect(to_tensor(frames, self.device)))
 
-    def encode(self, frame: NDArray[np.uint8]) -> Encoded:
+    def encode(self, frame: NDArray[np.uint8]) -> Any:
         with running():
             return self.model.encode(to_tensor(frame[None], self.device))
 
-    def render(self, encoded: Encoded, source: Keypoints, driving: Keypoints) -> Frames:
+    def render(self, encoded: Any, source: Any, driving: Any) -> Frames:
         with running():
-            kp_source, kp_driving = to_tensors(source, self.device), to_tensors(driving, self.device)
-            return to_frames(self.model.render(encoded, kp_source, kp_driving, deformed=False).prediction)
+            poses = to_tensors(source, self.device), to_tensors(driving, self.device)
+            return to_frames(self.model.render(encoded, *poses, deformed=False).prediction)
+
+    def disentangle(self, source: Any, driving: Any) -> Any:
+        with running():
+            return to_arrays(self.model.disentangle(to_tensors(source, self.device), to_tensors(driving, self.device)))
+
+    def settle(self, source: Any, driving: Any) -> Any:
+        with running():
+            return to_arrays(self.model.settle(to_tensors(source, self.device), to_tensors(driving, self.device)))
 
 
 @contextlib.contextmanager
@@ -70,11 +80,11 @@ def batch_size(device: torch.device, size: tuple[int, int]) -> int:
     return max(1, min(32, int(free / 2 / frame)))
 
 
-def to_arrays(keypoints: Keypoints) -> Keypoints:
+def to_arrays(pose: Any) -> Any:
     """Tensors to float32 arrays."""
-    return keypoints.apply(lambda tensor: tensor.float().cpu().numpy())
+    return mapped(pose, lambda tensor: tensor.float().cpu().numpy())
 
 
-def to_tensors(keypoints: Keypoints, device: torch.device) -> Keypoints:
+def to_tensors(pose: Any, device: torch.device) -> Any:
     """Arrays to float32 tensors on `device`."""
-    return keypoints.apply(lambda array: torch.from_numpy(np.ascontiguousarray(array)).to(device))
+    return mapped(pose, lambda array: torch.from_numpy(np.ascontiguousarray(array)).to(device))

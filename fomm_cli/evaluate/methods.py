@@ -10,8 +10,7 @@ import torch
 from torch import Tensor
 
 from fomm_cli.errors import FommError, nearest
-from fomm_cli.model.network import FirstOrderModel
-from fomm_cli.model.types import Keypoints
+from fomm_cli.model.network import AnimationModel
 
 Mode = Literal["reconstruction", "relative", "absolute"]
 
@@ -81,7 +80,7 @@ class Copy:
 class Network:
     """A model's raw output, before any rounding or encoding. In reconstruction mode keypoints are used as they are."""
 
-    def __init__(self, name: str, model: FirstOrderModel) -> None:
+    def __init__(self, name: str, model: AnimationModel) -> None:
         self.name = name
         self.model = model
 
@@ -94,16 +93,14 @@ class Network:
     def start(self, source: Tensor, initial: Tensor, mode: Mode, adapt_scale: bool = True) -> Performance:
         encoded = self.model.encode(source)
         kp_source = self.model.detect(source)
-        kp_initial: Keypoints = self.model.detect(initial) if mode == "relative" else kp_source
+        kp_initial = self.model.detect(initial) if mode == "relative" else kp_source
 
         @torch.inference_mode()
         def perform(driving: Tensor) -> Take:
             found = self.model.detect(driving)
             pose = found
             if mode == "relative":
-                from fomm_cli.animate.transfer import transfer
-
-                pose = transfer(kp_source, found, kp_initial, mode="relative", adapt_scale=adapt_scale)
+                pose = self.model.family.transfer(kp_source, found, kp_initial, "relative", adapt_scale)
             rendered = self.model.render(encoded, kp_source, pose, deformed=False)
             return Take(rendered.prediction, found.value)
 

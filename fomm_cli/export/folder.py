@@ -18,7 +18,7 @@ from fomm_cli.export.views import Graph, graphs
 from fomm_cli.export.write import OPSET, WRITERS, calibration, quantize
 from fomm_cli.files.disk import sha256
 from fomm_cli.files.folder import atomic_folder
-from fomm_cli.model.network import FirstOrderModel
+from fomm_cli.model.network import AnimationModel
 from fomm_cli.version import __version__
 from fomm_cli.weights.identity import of_model
 
@@ -44,7 +44,7 @@ _MEANING = {
 
 
 def export(
-    model: FirstOrderModel,
+    model: AnimationModel,
     config: Config,
     folder: str | Path,
     kind: str = "onnx",
@@ -83,6 +83,7 @@ def export(
             "fomm": __version__,
             "name": config.name,
             "size": list(model.size),
+            "output_size": list(model.output_size),
             "detector": of_model(model),
             "conventions": CONVENTIONS,
             "graphs": cards,

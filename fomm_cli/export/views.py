@@ -1,22 +1,23 @@
-"""Tensor-only views of the three seams: what an export writes, without branches that depend on the data.
+"""Tensor-only views of a model's seams: what an export writes, without branches that depend on the data.
 
-    detect   image (B, 3, H, W)                                    -> value (B, K, 2), jacobian (B, K, 2, 2)
-    encode   source (1, 3, H, W)                                   -> small (1, 3, h, w), features (1, C, H', W')
-    render   small, features, [source,] value_source, jacobian_source (of batch 1),
-             value_driving, jacobian_driving (of batch B)          -> prediction (B, 3, H, W)
+    detect   image (B, 3, H, W)                                  -> the fields of a pose, of batch B
+    encode   source (1, 3, H, W)                                 -> what `render` reads of the encoded source
+    render   that, the source's pose (batch 1: value_source, ...),
+             the driving poses (batch B: value_driving, ...)     -> prediction (B, 3, H, W)
 
-A zero-order model has no Jacobians; `source` is an input of `render` only where the generator blends it in.
+Names are those of the fields of the family's tuples; of several maps in one field the first is `features_0`. A field
+that a network leaves empty has no port, and one that is the source itself is an input of `render` alone.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from fomm_cli.model.network import FirstOrderModel
-from fomm_cli.model.types import Encoded, Keypoints
+from fomm_cli.model.network import AnimationModel
 
 
 class Graph(NamedTuple):
@@ -36,69 +37,104 @@ class Graph(NamedTuple):
 
 
 class DetectView(nn.Module):
-    def __init__(self, model: FirstOrderModel) -> None:
+    def __init__(self, model: AnimationModel) -> None:
         super().__init__()
-        self.detector = model.keypoint_detector
+        self.model = model
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
-        value, jacobian = self.detector(image)
-        return (value,) if jacobian is None else (value, jacobian)
+        return tuple(ports(self.model.detect(image)).values())
 
 
 class EncodeView(nn.Module):
-    def __init__(self, model: FirstOrderModel) -> None:
+    def __init__(self, model: AnimationModel) -> None:
         super().__init__()
-        self.down = model.dense_motion.down
-        self.generator = model.generator
+        self.model = model
 
     def forward(self, source: Tensor) -> tuple[Tensor, ...]:
-        return self.down(source), self.generator.encode(source)
+        encoded = ports(self.model.encode(source), self.model.rendered)
+        return tuple(tensor for name, tensor in encoded.items() if name != "source")
+
+
+class PoseView(nn.Module):
+    """A seam that takes two poses and gives one."""
+
+    def __init__(self, model: AnimationModel, seam: str) -> None:
+        super().__init__()
+        self.model = model
+        self.seam = seam
+        self.fields = model.family.pose_fields(model.config)
+
+    def forward(self, *poses: Tensor) -> tuple[Tensor, ...]:
+        source, driving = two_poses(self.model, self.fields, poses)
+        return tuple(ports(getattr(self.model, self.seam)(source, driving)).values())
 
 
 class RenderView(nn.Module):
-    def __init__(self, model: FirstOrderModel) -> None:
+    def __init__(self, model: AnimationModel, encoded: Any) -> None:
         super().__init__()
-        self.dense_motion = model.dense_motion
-        self.generator = model.generator
-        self.jacobians = model.config.estimate_jacobian
+        self.model = model
+        self.kind = type(encoded)
+        self.counts = {name: len(field) if isinstance(field, tuple) else 0 for name, field in encoded._asdict().items()}
+        self.fields = model.family.pose_fields(model.config)
 
-    def forward(self, small: Tensor, features: Tensor, *rest: Tensor) -> Tensor:
-        source = small
-        if self.generator.blend:
-            source, *rest = rest  # type: ignore[assignment]
-        if self.jacobians:
-            value_source, jacobian_source, value_driving, jacobian_driving = rest
-            kp_source, kp_driving = Keypoints(value_source, jacobian_source), Keypoints(value_driving, jacobian_driving)
-        else:
-            kp_source, kp_driving = Keypoints(rest[0], None), Keypoints(rest[1], None)
-        encoded = Encoded(source, small, features)
-        motion = self.dense_motion(encoded.small, kp_source, kp_driving)
-        return self.generator.decode(encoded.features, encoded.image, motion, deformed=False)[0]
+    def forward(self, *given: Tensor) -> Tensor:
+        tensors = iter(given)
+        fields: dict[str, Any] = dict.fromkeys(self.counts)
+        for name in self.model.rendered:
+            count = self.counts[name]
+            fields[name] = tuple(next(tensors) for _ in range(count)) if count else next(tensors)
+        source, driving = two_poses(self.model, self.fields, list(tensors))
+        return self.model.render(self.kind(**fields), source, driving, deformed=False).prediction
 
 
-def graphs(model: FirstOrderModel) -> list[Graph]:
-    """The three seams of a model in eval mode, on the CPU."""
+def ports(fields: Any, wanted: Sequence[str] | None = None) -> dict[str, Tensor]:
+    """The tensors of a NamedTuple (or of its `wanted` fields) by name; a field of several gives NAME_0, NAME_1, ..."""
+    found: dict[str, Tensor] = {}
+    for name in wanted or fields._fields:
+        field = getattr(fields, name)
+        if isinstance(field, tuple):
+            found |= {f"{name}_{i}": tensor for i, tensor in enumerate(field)}
+        elif field is not None:
+            found[name] = field
+    return found
+
+
+def two_poses(model: AnimationModel, fields: list[str], tensors: Sequence[Tensor]) -> tuple[Any, Any]:
+    """The source's pose and the driving ones, of their fields in a row."""
+    half = len(fields)
+    pose = model.family.Pose
+    return tuple(pose(**dict(zip(fields, part, strict=True))) for part in (tensors[:half], tensors[half:]))
+
+
+def graphs(model: AnimationModel) -> list[Graph]:
+    """The seams of a model in eval mode, on the CPU."""
     height, width = model.size
-    pose = ["value", "jacobian"] if model.config.estimate_jacobian else ["value"]
+    pose = model.family.pose_fields(model.config)
     pictures = torch.rand(2, model.config.num_channels, height, width, generator=torch.Generator().manual_seed(0))
     source = pictures[:1]
     with torch.inference_mode():
-        encoded, kp_source, kp_driving = model.encode(source), model.detect(source), model.detect(pictures)
-    blended = ["source"] if model.generator.blend else []
-    tensors = [encoded.small, encoded.features, *([source] if blended else [])]
-    tensors += [each for each in (*kp_source, *kp_driving) if each is not None]
-    inputs = [
-        "small",
-        "features",
-        *blended,
-        *(f"{each}_source" for each in pose),
-        *(f"{each}_driving" for each in pose),
+        encoded, pose_source, pose_driving = model.encode(source), model.detect(source), model.detect(pictures)
+    read = ports(encoded, model.rendered)
+    poses = {f"{name}_source": tensor for name, tensor in ports(pose_source).items()}
+    poses |= {f"{name}_driving": tensor for name, tensor in ports(pose_driving).items()}
+    free = {f"{name}_driving" for name in pose}
+    both = read | poses
+    made = [name for name in read if name != "source"]
+    found = [
+        Graph("detect", DetectView(model), ["image"], pose, [pictures], {"image", *pose}),
+        Graph("encode", EncodeView(model), ["source"], made, [source], set()),
+        Graph(
+            "render",
+            RenderView(model, encoded),
+            list(both),
+            ["prediction"],
+            [tensor.clone() for tensor in both.values()],
+            {"prediction", *free},
+        ),
     ]
-    driving = {f"{each}_driving" for each in pose}
-    # .eval() on the views too: exporters put back the mode they found, all the way down
-    detect, encode, render = DetectView(model).eval(), EncodeView(model).eval(), RenderView(model).eval()
-    return [
-        Graph("detect", detect, ["image"], pose, [pictures], {"image", *pose}),
-        Graph("encode", encode, ["source"], ["small", "features"], [source], set()),
-        Graph("render", render, inputs, ["prediction"], [t.clone() for t in tensors], {"prediction", *driving}),
-    ]
+    for seam in model.pose_seams:
+        example = [tensor.clone() for tensor in poses.values()]
+        found.append(Graph(seam, PoseView(model, seam), list(poses), pose, example, {*free, *pose}))
+    for graph in found:
+        graph.module.eval()  # the views too: exporters put back the mode they found, all the way down
+    return found

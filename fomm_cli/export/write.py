@@ -108,8 +108,9 @@ def write_pt2(graph: Graph, path: Path) -> None:
     """A `torch.export` program: load it with `torch.export.load(path).module()`."""
     batch = torch.export.Dim("batch", min=1)
     shapes: list[Any] = [{0: batch} if name in graph.free else None for name in graph.inputs]
-    if graph.name == "render":
-        shapes = [*shapes[:2], tuple(shapes[2:])]
+    parameters = inspect.signature(graph.module.forward).parameters.values()
+    if any(parameter.kind is parameter.VAR_POSITIONAL for parameter in parameters):
+        shapes = [tuple(shapes)]
     program = torch.export.export(graph.module, tuple(graph.example), dynamic_shapes=tuple(shapes))
     torch.export.save(program, str(path))
 

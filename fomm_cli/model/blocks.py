@@ -191,3 +191,14 @@ class AntiAliasDownsample(nn.Module):
         return F.conv2d(
             image, self.kernel.to(image.dtype), stride=self.stride, padding=self.radius, groups=image.shape[1]
         )
+
+
+class ImagePyramid(nn.Module):
+    """The image at several scales, anti-aliased: (B, C, H, W) to one (B, C, H s, W s) a scale, in the order given."""
+
+    def __init__(self, scales: tuple[float, ...], channels: int) -> None:
+        super().__init__()
+        self.downs = nn.ModuleList(AntiAliasDownsample(channels, scale) for scale in scales)
+
+    def forward(self, image: Tensor) -> list[Tensor]:
+        return [down(image) for down in self.downs]

@@ -1,49 +1,79 @@
-"""The three seams: detect, encode, render. Animation, training, evaluation and export all go through them."""
+"""The seams of every motion model: all of animation, training, evaluation and export goes through them."""
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch import Tensor, nn
 
-from fomm_cli.config.schema import ModelConfig
-from fomm_cli.model.dense import DenseMotionNetwork
-from fomm_cli.model.generator import OcclusionAwareGenerator
-from fomm_cli.model.motion import MOTIONS
-from fomm_cli.model.types import Encoded, Keypoints, Rendering
+from fomm_cli.model.config import ModelConfig
+from fomm_cli.model.families import family_of
+from fomm_cli.model.types import Rendering
 
 
-class FirstOrderModel(nn.Module):
-    """Keypoint detector, dense motion and generator.
+class AnimationModel(nn.Module):
+    """A network that moves a source as a driving frame moves. A family derives its own.
 
     >>> encoded = model.encode(source)                    # once
-    >>> kp_source = model.detect(source)
-    >>> out = model.render(encoded, kp_source, model.detect(driving))
+    >>> pose_source = model.detect(source)
+    >>> out = model.render(encoded, pose_source, model.detect(driving))
 
-    size  (H, W): the frame size the weights were trained at; the network takes others, at its own risk
+    size         (H, W) of the frames it was trained at; the network takes others, at its own risk
+    output_size  (H, W) of the frames it makes
+    rendered     names of the fields of `encode`'s result that `render` reads: what an export has to carry
+    pose_seams   which of `disentangle` and `settle` it has, for an export to write
     """
 
-    def __init__(self, config: ModelConfig, size: tuple[int, int] = (256, 256)) -> None:
+    rendered: tuple[str, ...]
+    pose_seams: tuple[str, ...] = ()
+
+    def __init__(self, config: ModelConfig, size: tuple[int, int]) -> None:
         super().__init__()
         self.config = config
         self.size = size
-        self.keypoint_detector = MOTIONS[config.motion].KeypointDetector(config)
-        self.dense_motion = DenseMotionNetwork(config)
-        self.generator = OcclusionAwareGenerator(config)
+        self.output_size = size
+        self.family = family_of(config)
 
-    def detect(self, image: Tensor) -> Keypoints:
-        """Keypoints of images (B, 3, H, W) in [0, 1]."""
-        return self.keypoint_detector(image)
+    def add(self, part: str) -> None:
+        """Give the network one of its family's optional parts, untrained, as a weights file is about to fill it."""
+        raise ValueError(f"{self.family.name} has no part {part}")
 
-    def encode(self, source: Tensor) -> Encoded:
-        """Everything that depends on the source (B or 1, 3, H, W) alone."""
-        return Encoded(source, self.dense_motion.down(source), self.generator.encode(source))
+    def detect(self, image: Tensor) -> Any:
+        """The poses of images (B, 3, H, W) in [0, 1]."""
+        raise NotImplementedError
 
-    def render(self, encoded: Encoded, kp_source: Keypoints, kp_driving: Keypoints, deformed: bool = True) -> Rendering:
-        """The source in the pose of `kp_driving`.
+    def encode(self, source: Tensor) -> Any:
+        """Everything that depends on the source (B or 1, 3, H, W) alone: a NamedTuple of tensors and tuples of them."""
+        raise NotImplementedError
 
-        encoded, kp_source  of batch B, or of 1 for one source and B driving frames
-        kp_driving          of batch B
-        deformed            False saves the warped source, a picture to look at only
+    def render(
+        self,
+        encoded: Any,
+        pose_source: Any,
+        pose_driving: Any,
+        background: Tensor | None = None,
+        deformed: bool = True,
+    ) -> Rendering:
+        """The source in the pose of `pose_driving`.
+
+        encoded, pose_source  of batch B, or of 1 for one source and B driving frames
+        pose_driving          of batch B
+        background            what `background` found, (B, 3, 3); None: what lies behind stands still
+        deformed              False saves the warped source, a picture to look at only
         """
-        motion = self.dense_motion(encoded.small, kp_source, kp_driving)
-        prediction, warped = self.generator.decode(encoded.features, encoded.image, motion, deformed)
-        return Rendering(prediction, motion.flow, motion.occlusion, warped, motion)
+        raise NotImplementedError
+
+    def background(self, source: Tensor, driving: Tensor) -> Tensor | None:
+        """How what lies behind moved between two frames of one clip, (B, 3, 3); None where a family does not look.
+
+        For training and reconstruction: another clip's background is not the source's.
+        """
+        return None
+
+    def disentangle(self, pose_source: Any, pose_driving: Any) -> Any:
+        """The driving pose (batch B) had the source (batch 1) taken it, by a network; where `family.modes` has avd."""
+        raise NotImplementedError
+
+    def settle(self, pose_source: Any, pose_driving: Any) -> Any:
+        """The last word on a pose before it is rendered, such as stitching; most families have nothing to say."""
+        return pose_driving

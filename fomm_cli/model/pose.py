@@ -2,10 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+
+def mapped(pose: Any, function: Callable[[Any], Any]) -> Any:
+    """A pose with `function` applied to each field that is there: slicing, moving, detaching."""
+    return type(pose)(*(None if field is None else function(field) for field in pose))
+
+
+def pick(poses: Any, rows: Any) -> Any:
+    """Some rows of a batch of poses: a slice or a list of numbers."""
+    return mapped(poses, lambda field: field[rows])
+
+
+def joined(poses: Sequence[Any]) -> Any:
+    """Several batches of poses, of arrays, as one."""
+    fields = zip(*poses, strict=True)
+    return type(poses[0])(*(None if parts[0] is None else np.concatenate(parts) for parts in fields))
+
 
 _FLAT = 1e-6
 """A hull smaller than this (in squared units of [-1, 1]) has no size to compare with; the whole picture has 4."""

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from fomm_cli.errors import FommError, nearest
+from fomm_cli.model.families import family_of
 from fomm_cli.motion import loops
-from fomm_cli.motion.motion import FAR, Motion, space_of
+from fomm_cli.motion.motion import FAR, Motion
 from fomm_cli.motion.smooth import smoothed
 
 LOCKS = ["none", "head", "place", "size", "turn"]
@@ -97,7 +98,7 @@ def steer(motion: Motion, controls: Controls, anchor: int | None = None) -> Stee
         channels = smoothed(channels, motion.seconds, controls.smooth, cuts(motion))
         if not motion.relative:
             poses = space.poses(channels)
-            space = space_of(motion.family)(space.poses(channels[row : row + 1]))
+            space = family_of(motion.family).space(space.poses(channels[row : row + 1]))
             channels = space.channels(poses)
     if controls.lock != "none" or (controls.head, controls.expression) != (1, 1):
         if motion.relative:

@@ -29,7 +29,8 @@ import numpy as np
 from fomm_cli.errors import FommError, counted
 from fomm_cli.files import disk
 from fomm_cli.media.sequence import parse_rate
-from fomm_cli.motion.motion import Motion, pose_type
+from fomm_cli.model.families import family_of
+from fomm_cli.motion.motion import Motion
 from fomm_cli.version import __version__
 
 FORMAT = "1"
@@ -203,7 +204,7 @@ def _motion(tensors: dict[str, Any], metadata: dict[str, str]) -> Motion:
 
 def poses_of(fields: dict[str, Any], family: str, count: int) -> Any:
     """The poses in arrays by name, known to be numbers of `count` frames."""
-    pose = pose_type(family)
+    pose = family_of(family).Pose
     for name, values in fields.items():
         if name not in pose._fields:
             raise NoMotionError(f"it holds {name[:40]!r}, which is nothing of a pose")

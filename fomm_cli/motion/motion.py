@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Any
@@ -11,12 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fomm_cli.errors import FommError
-from fomm_cli.model.pose import normal
-from fomm_cli.model.relative import PointSpace, Space
-from fomm_cli.model.types import Keypoints
-
-JACOBIAN_WEIGHT = 0.1
-"""What a squared Jacobian difference counts against a squared distance of points."""
+from fomm_cli.model.families import family_of
+from fomm_cli.model.pose import pick
+from fomm_cli.model.relative import Space
 
 CLOSE = 0.3
 """Up to here poses are alike."""
@@ -136,7 +133,7 @@ class Motion:
 
     def nearest(self, source: Any) -> Anchor:
         """The frame nearest in pose to `source` (a batch of one); of nearly equal ones (within 2 %) the earliest."""
-        found = pose_distance(source, self.poses)
+        found = family_of(self.family).distance(source, self.poses)
         return self.anchored(source, int(np.argmax(found <= found.min() * 1.02 + 1e-4)))
 
     def anchored(self, source: Any, choice: str | int) -> Anchor:
@@ -152,13 +149,13 @@ class Motion:
                 "--anchor takes the number of a driving frame, from 0, or first, or auto.",
             )
         pose = self.at(row)
-        return Anchor(row, float(pose_distance(source, pose)[0]), pose)
+        return Anchor(row, float(family_of(self.family).distance(source, pose)[0]), pose)
 
     def space(self, anchor: int | None = None) -> Space:
         """The relative space about one of its frames: the one named, else the one chosen when it was read, else 0."""
         row = self.anchor if anchor is None else anchor
-        space = space_of(self.family)(self.at(row or 0))
-        return space_of(self.family)(space.neutral) if self.relative else space
+        space = family_of(self.family).space(self.at(row or 0))
+        return family_of(self.family).space(space.neutral) if self.relative else space
 
     def steps(self, gap: int = 1) -> NDArray[np.float64]:
         """How far each pose is from the one `gap` frames before it, in sizes of the pose; (T - gap,)."""
@@ -169,48 +166,9 @@ class Motion:
         if self.relative:  # movements alone have no size to be measured in
             channels = self.space().channels(self.poses)
             return np.sqrt(np.square(channels[list(second)] - channels[list(first)]).mean(axis=1)) / SIZE
-        return pose_distance(pick(self.poses, list(first)), pick(self.poses, list(second)))
-
-
-def pick(poses: Any, rows: Any) -> Any:
-    """Some rows of a batch of poses: a slice or a list of numbers."""
-    return type(poses)(*(None if part is None else part[rows] for part in poses))
-
-
-def joined(poses: Sequence[Any]) -> Any:
-    """Several batches of poses as one."""
-    fields = zip(*poses, strict=True)
-    return type(poses[0])(*(None if parts[0] is None else np.concatenate(parts) for parts in fields))
+        return family_of(self.family).distance(pick(self.poses, list(first)), pick(self.poses, list(second)))
 
 
 def jitter(points: NDArray[Any]) -> float:
     """Root mean square of second differences of points (T, K, 2) from frame to frame; 0 for less than three frames."""
     return float(np.sqrt(np.square(np.diff(points, 2, axis=0)).mean())) if len(points) > 2 else 0.0
-
-
-def pose_type(family: str) -> Any:
-    """The NamedTuple that a family's poses are."""
-    if family != "first_order":
-        raise FommError(f"This fomm knows no motion of the family {family[:40]!r}.", "Upgrade fomm.")
-    return Keypoints
-
-
-def space_of(family: str) -> Callable[[Any], Space]:
-    """How a family's poses become numbers, or why they do not."""
-    if family != "first_order":
-        raise FommError(f"The motion of {family} cannot be edited: it has no relative space.", "Use the clip itself.")
-    return PointSpace
-
-
-def pose_distance(source: Any, driving: Any) -> NDArray[np.float64]:
-    """How far each driving pose (batch B) is from the source's (batch 1 or B); (B,).
-
-    Place and size are removed first, since relative motion does not care about them: points are centred and divided by
-    their root mean square radius, Jacobians by their root mean square size. The turn and the expression are left.
-    """
-    points = normal(driving[0], centre=True) - normal(source[0], centre=True)
-    total = np.square(points).sum(axis=-1).mean(axis=-1)
-    if source[1] is not None and driving[1] is not None:
-        frames = normal(driving[1], centre=False) - normal(source[1], centre=False)
-        total = total + JACOBIAN_WEIGHT * np.square(frames).sum(axis=(-1, -2)).mean(axis=-1)
-    return np.sqrt(total)

@@ -15,6 +15,7 @@ from fomm_cli.device import processors
 from fomm_cli.errors import FommError
 from fomm_cli.model.geometry import SmoothTransform
 from fomm_cli.model.pixels import scaled
+from fomm_cli.model.training import Progress
 from fomm_cli.processes import World
 from fomm_cli.train.run import Options
 from fomm_cli.train.state import Part, State
@@ -72,7 +73,8 @@ def split_batch(
     for first in range(0, share, size):
         part = slice(first, first + size)
         transform = SmoothTransform(theta[part], None if weights is None else weights[part])
-        parts.append(Part(_last(source[part]), _last(driving[part]), transform))
+        progress = Progress(seed, state.step, state.epoch)
+        parts.append(Part(_last(source[part]), _last(driving[part]), transform, progress))
     return parts
 
 

@@ -110,7 +110,10 @@ def plan(config: Config, options: Options) -> Plan:
         epochs=config.train.num_epochs,
         total_steps=total,
         parameters=sum(
-            parameter.numel() for group in state.groups.values() for parameter in group if parameter.requires_grad
+            parameter.numel()
+            for group in state.groups.values()
+            for parameter in group.parameters
+            if parameter.requires_grad
         ),
         step_seconds=round(step, 4),
         data_seconds=round(wait, 4),

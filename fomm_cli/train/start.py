@@ -53,11 +53,11 @@ def _initialise(state: State, name: str, say: Callable[[str], None] | None) -> N
 
     config = state.config
     initial = init_from(name)
-    tensors, missing = initial.model, config.model.num_kp - initial.config.model.num_kp
-    if missing > 0 and initial.config.model.model_copy(update={"num_kp": config.model.num_kp}) == config.model:
+    tensors, missing = initial.model, config.model.points - initial.config.model.points
+    if missing > 0 and config.model.extends(initial.config.model):
         tensors = grown(tensors, state.model.state_dict())
         if say is not None:
-            say(f"{name} has {initial.config.model.num_kp} keypoints; {missing} more begin at random.")
+            say(f"{name} has {initial.config.model.points} keypoints; {missing} more begin at random.")
     load_weights(state.model, tensors, name)
     if state.discriminator is not None and initial.discriminator is not None:
         load_weights(state.discriminator, initial.discriminator, name)

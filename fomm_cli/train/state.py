@@ -11,20 +11,22 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import MultiStepLR
 
 from fomm_cli.config.schema import Config
-from fomm_cli.model.discriminator import Discriminator
+from fomm_cli.model.families import family_of
 from fomm_cli.model.geometry import SmoothTransform
-from fomm_cli.model.network import FirstOrderModel
+from fomm_cli.model.network import AnimationModel
+from fomm_cli.model.training import Progress
 from fomm_cli.processes import World, average
 from fomm_cli.train.distributed import parallel, synchronise_norms
-from fomm_cli.train.step import GENERATOR_TERMS, DiscriminatorPass, GeneratorPass
+from fomm_cli.train.step import GeneratorPass
 
 
 class Part(NamedTuple):
-    """A part of a batch: images (B, 3, H, W) in [0, 1] and the random warps of the equivariance losses."""
+    """A part of a batch: images (B, 3, H, W) in [0, 1], the random warps of the equivariance losses, and the moment."""
 
     source: Tensor
     driving: Tensor
     transform: SmoothTransform
+    progress: Progress = Progress()
 
 
 class State:
@@ -50,28 +52,30 @@ class State:
 
         # Convolutions are faster channels last, on processors and on GPUs.
         place: dict[str, Any] = {"device": device, "dtype": dtype, "memory_format": torch.channels_last}
-        self.model = FirstOrderModel(config.model, config.data.frame_shape).to(**place)
-        self.discriminator = Discriminator(config.model).to(**place) if train.loss.generator_gan else None
-        if train.lr_kp_detector == 0:
-            self.model.keypoint_detector.requires_grad_(False)
-        self.average: FirstOrderModel | None = None
+        family = family_of(config.model)
+        recipe = family.training()
+        self.model = family.network(config.model, config.data.frame_shape).to(**place)
+        self.discriminator = recipe.discriminator(config.model).to(**place) if recipe.judged(train) else None
+        self.average: AnimationModel | None = None
         if train.ema:
-            self.average = FirstOrderModel(config.model, config.data.frame_shape).to(**place).requires_grad_(False)
+            self.average = family.network(config.model, config.data.frame_shape).to(**place).requires_grad_(False)
             self.average.load_state_dict(self.model.state_dict())
 
         # Before the optimisers take hold of the parameters.
         self.model = synchronise_norms(self.model, self.world, device)
-        model = self.model
-        self.groups: dict[str, list[nn.Parameter]] = {
-            "generator": [*model.generator.parameters(), *model.dense_motion.parameters()],
-            "kp_detector": list(model.keypoint_detector.parameters()),
-        }
-        rates = {"generator": train.lr_generator, "kp_detector": train.lr_kp_detector}
+        self.halves = [recipe.groups(self.model, train)]
+        judging: nn.Module | None = None
         if self.discriminator is not None:
-            self.groups["discriminator"] = list(self.discriminator.parameters())
-            rates["discriminator"] = train.lr_discriminator
+            judging, group = recipe.judge(self.discriminator, train)
+            self.halves.append({"discriminator": group})
+        self.groups = {name: group for half in self.halves for name, group in half.items()}
+        for group in self.groups.values():
+            for parameter in group.parameters if group.rate == 0 else ():
+                parameter.requires_grad_(False)
         self.optimizers = {
-            name: torch.optim.Adam(group, rates[name], betas=(0.5, 0.999), fused=True)
+            name: torch.optim.Adam(
+                group.parameters, group.rate, betas=(0.5, 0.999), weight_decay=group.weight_decay, fused=True
+            )
             for name, group in self.groups.items()
         }
         self.schedules = {
@@ -80,6 +84,7 @@ class State:
         }
 
         generator_pass = GeneratorPass(config, self.model, perceptual, self.discriminator).to(**place)
+        self.terms = list(generator_pass.terms)
 
         # Batch-norm statistics lie in one tensor, spectral-norm vectors in another, so that undoing a bad step's change
         # to them is one copy each, without asking the device whether the step was bad. (Not all in one: a change to one
@@ -90,13 +95,11 @@ class State:
         if train.compile:
             generator_pass.compile()
         self.generator_pass = parallel(generator_pass, self.world, device)
-        self.discriminator_pass: nn.Module | None = None
-        if self.discriminator is not None:
-            self.discriminator_pass = parallel(DiscriminatorPass(config, self.discriminator), self.world, device)
+        self.discriminator_pass = None if judging is None else parallel(judging, self.world, device)
         self._train_mode()
 
     @property
-    def exported(self) -> FirstOrderModel:
+    def exported(self) -> AnimationModel:
         """The network to look at, validate and ship: the running average if there is one."""
         return self.average if self.average is not None else self.model
 
@@ -109,12 +112,7 @@ class State:
 
     def names(self) -> list[str]:
         """What `update` returns, in order."""
-        weights = self.config.train.loss
-        active = {name: bool(getattr(weights, name)) for name in GENERATOR_TERMS}
-        active["perceptual"] = any(weights.perceptual)
-        active["feature_matching"] = self.discriminator is not None and any(weights.feature_matching)
-        active["equivariance_jacobian"] &= self.config.model.estimate_jacobian
-        found = ["loss", *(name for name in GENERATOR_TERMS if active[name])]
+        found = ["loss", *self.terms]
         found += [] if self.discriminator is None else ["discriminator_gan"]
         return [*found, *(f"grad_norm_{name}" for name in self.groups), "keypoint_spread", "skipped"]
 
@@ -130,28 +128,28 @@ class State:
         outcomes = []
         for number, part in enumerate(parts):
             with self._sync(self.generator_pass, number == len(parts) - 1):
-                outcome = self.generator_pass(part.source, part.driving, part.transform)
+                outcome = self.generator_pass(part.source, part.driving, part.transform, part.progress)
                 (outcome.total / len(parts)).backward()
             outcomes.append(outcome)
         values: dict[str, Tensor] = {name: _mean([one.terms[name] for one in outcomes]) for name in outcomes[0].terms}
         values["loss"] = _mean([one.total.detach() for one in outcomes])
         values["keypoint_spread"] = _mean([one.spread for one in outcomes])
-        for name in ("generator", "kp_detector"):
+        for name in self.halves[0]:
             values[f"grad_norm_{name}"] = self._clip(name)
         if self.world.size > 1:
             names = [name for name in self.names() if name in values and not name.startswith("grad_norm")]
             shared = average(torch.stack([values[name] for name in names]), self.world)
             values.update(zip(names, shared.unbind(), strict=True))
-        bad = _not_finite([values["loss"], values["grad_norm_generator"], values["grad_norm_kp_detector"]])
-        self._apply("generator", bad)
-        self._apply("kp_detector", bad)
+        bad = _not_finite([values["loss"], *(values[f"grad_norm_{name}"] for name in self.halves[0])])
+        for name in self.halves[0]:
+            self._apply(name, bad)
         halves = [bad]
 
         if self.discriminator_pass is not None:
             judged = []
             for number, (part, outcome) in enumerate(zip(parts, outcomes, strict=True)):
                 with self._sync(self.discriminator_pass, number == len(parts) - 1):
-                    loss = self.discriminator_pass(outcome.prediction, part.driving, outcome.kp_driving)
+                    loss = self.discriminator_pass(outcome.prediction, part.driving, outcome.pose_driving)
                     (loss / len(parts)).backward()
                 judged.append(loss.detach())
             values["discriminator_gan"] = average(_mean(judged), self.world)
@@ -180,16 +178,21 @@ class State:
 
     def _clip(self, name: str) -> Tensor:
         """The gradient's norm over a group; the gradient is scaled down where it exceeds the limit."""
-        gradients = [parameter.grad for parameter in self.groups[name] if parameter.grad is not None]
+        group = self.groups[name]
+        gradients = [parameter.grad for parameter in group.parameters if parameter.grad is not None]
         if not gradients:
             return torch.zeros((), device=self.device)
-        norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
-        if self.config.train.clip_grad_norm:
-            torch._foreach_mul_(gradients, (self.config.train.clip_grad_norm / (norm + 1e-6)).clamp(max=1.0))
+        order, limit = group.clip
+        norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients, order)), order)
+        if limit:
+            torch._foreach_mul_(gradients, (limit / (norm + 1e-6)).clamp(max=1.0))
         return norm
 
     def _apply(self, name: str, bad: Tensor) -> None:
         optimizer = self.optimizers[name]
+        if self.epoch < self.groups[name].from_epoch:
+            optimizer.zero_grad(set_to_none=True)
+            return
         optimizer.found_inf = bad.to(torch.float32)  # type: ignore[attr-defined]  # fused Adam does nothing where it is 1
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)

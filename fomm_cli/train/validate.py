@@ -15,7 +15,7 @@ from fomm_cli.evaluate.metrics import METRICS, Measures
 from fomm_cli.evaluate.records import Record, Tally
 from fomm_cli.evaluate.report import results
 from fomm_cli.media.image import fit, write_image
-from fomm_cli.model.network import FirstOrderModel
+from fomm_cli.model.network import AnimationModel
 from fomm_cli.model.pixels import to_frames, to_tensor
 from fomm_cli.train import checkpoint
 from fomm_cli.train.logs import Log, append
@@ -101,7 +101,7 @@ def read(ref: ClipRef, shape: tuple[int, int], count: int) -> np.ndarray:
 
 
 @torch.no_grad()
-def sample(network: FirstOrderModel, pictures: Tensor) -> list[draw.Picture | None]:
+def sample(network: AnimationModel, pictures: Tensor) -> list[draw.Picture | None]:
     """One row of the sheet, see SHEET_COLUMNS: the first of two pictures (2, 3, H, W) in the pose of the second."""
     source, driving = pictures[:1], pictures[1:]
     keypoints = network.detect(driving)

@@ -6,30 +6,15 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
 
 from fomm_cli.config import reading as configs
 from fomm_cli.config.schema import Config
 from fomm_cli.errors import FommError
 from fomm_cli.files import disk
 from fomm_cli.version import __version__
-from fomm_cli.weights.architecture import read_architecture
 from fomm_cli.weights.file import StateDict, compare, expected_shapes, save_weights
 from fomm_cli.weights.published import Checkpoint, read_checkpoint
 
-# Published prefix -> ours, the first match wins; None is dropped on purpose.
-RULES: dict[str, str | None] = {
-    "generator.dense_motion_network.down.": None,  # the anti-alias kernel: a constant of the scale, not a weight
-    "kp_detector.down.": None,  # likewise
-    "generator.dense_motion_network.": "dense_motion.",
-    "generator.": "generator.",
-    "kp_detector.": "keypoint_detector.",
-    "discriminator.": "discriminator.",
-}
-_KERNELS = {
-    "kp_detector.down.weight": "keypoint_detector",
-    "generator.dense_motion_network.down.weight": "dense_motion",
-}
 _COUNTER = ".num_batches_tracked"
 
 
@@ -53,7 +38,7 @@ class Converted(NamedTuple):
 
     @property
     def model(self) -> StateDict:
-        """The state of a FirstOrderModel."""
+        """The state of the network."""
         return {name: value for name, value in self.state.items() if not name.startswith("discriminator.")}
 
     @property
@@ -105,20 +90,28 @@ def read_published(
     checkpoint = read_checkpoint(source)
     state, dropped = rename(checkpoint)
     shapes = {name: tuple(value.shape) for name, value in state.items()}
-    kernels = _kernels(checkpoint)
+    stored = {
+        f"{part}.{key}": tuple(value.shape) for part, each in checkpoint.parts.items() for key, value in each.items()
+    }
     assumed: dict[str, Any] = {}
     if config is not None:
         built = configs.load(config, overrides)
-        _compare_scales(built, kernels, str(source))
+        if built.model.family != checkpoint.family.name:
+            raise FommError(
+                f"{source} is a checkpoint of {checkpoint.family.title}, but {config} describes another family.",
+                "Convert without --config to read the architecture from the checkpoint.",
+            )
+        checkpoint.published.check(built.model, stored, str(source))
     else:
-        read = read_architecture(shapes, kernels)
+        read = checkpoint.published.read_architecture(shapes, stored)
         tree, assumed = read.tree, dict(read.assumed)
         tree["name"] = Path(source).name.split(".")[0]
         tree["description"] = f"Converted from {Path(source).name}; architecture read off its shapes."
         for override in overrides or []:
             assumed.pop(override.partition("=")[0].strip(), None)
         built = configs.build(configs.override(tree, overrides or []), str(source))
-    expected = expected_shapes(built, any(name.startswith("discriminator.") for name in state))
+    present = {name.partition(".")[0] for name in state}
+    expected = expected_shapes(built, [part for part in checkpoint.family.optional_parts if part in present])
     filled = _fill_counters(state, expected)
     broken = [key for key, value in state.items() if not torch.isfinite(value).all()]
     if broken:
@@ -131,13 +124,14 @@ def read_published(
 
 def rename(checkpoint: Checkpoint) -> tuple[StateDict, list[str]]:
     """(our name -> tensor, dropped published keys). Floating-point tensors become float32, unless they are float64."""
+    rules = checkpoint.published.RULES
     state: StateDict = {}
     dropped = []
     for part, tensors in checkpoint.parts.items():
         for key, value in tensors.items():
             name = f"{part}.{key}"
-            prefix = next(prefix for prefix in RULES if name.startswith(prefix))
-            ours = RULES[prefix]
+            prefix = next(prefix for prefix in rules if name.startswith(prefix))
+            ours = rules[prefix]
             if ours is None:
                 dropped.append(name)
             else:
@@ -153,30 +147,6 @@ def _fill_counters(state: StateDict, expected: dict[str, tuple[int, ...]]) -> in
     for name in missing:
         state[name] = torch.zeros((), dtype=torch.int64)
     return len(missing)
-
-
-def _kernels(checkpoint: Checkpoint) -> dict[str, int]:
-    """The sides of the stored anti-alias kernels."""
-    sides = {}
-    for published, ours in _KERNELS.items():
-        part, _, key = published.partition(".")
-        kernel: Tensor | None = checkpoint.parts[part].get(key)
-        if kernel is not None and kernel.ndim == 4:
-            sides[ours] = int(kernel.shape[-1])
-    return sides
-
-
-def _compare_scales(config: Config, kernels: dict[str, int], where: str) -> None:
-    """The one thing a kernel tells about a given config: its scale."""
-    for part, key in (("keypoint_detector", "detector"), ("dense_motion", "dense_motion")):
-        scale = getattr(config.model, key).scale_factor
-        side = 2 * round(4 * (1 / scale - 1) / 2) + 1
-        if part in kernels and kernels[part] != side:
-            raise FommError(
-                f"{where}: model.{key}.scale_factor is {scale:g} in the config, but the checkpoint's anti-alias kernel "
-                f"is {kernels[part]} wide, not {side}.",
-                "Convert without --config to read the scale from the checkpoint.",
-            )
 
 
 def _hint(config: str | Path | None) -> str:

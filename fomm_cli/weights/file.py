@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from fomm_cli.config.schema import Config
 from fomm_cli.errors import FommError
 from fomm_cli.files import disk
-from fomm_cli.model.discriminator import Discriminator
-from fomm_cli.model.network import FirstOrderModel
+from fomm_cli.model.families import family_of
+from fomm_cli.model.network import AnimationModel
 from fomm_cli.version import __version__
 from fomm_cli.weights.header import FORMAT, Header, read_header
 
@@ -28,7 +28,7 @@ class Weights(NamedTuple):
 
     header: Header
     model: StateDict
-    """`keypoint_detector.`, `dense_motion.` and `generator.`: a FirstOrderModel's state."""
+    """The state of the network."""
     discriminator: StateDict | None
     """A discriminator's state without its prefix; None when the file has none."""
 
@@ -44,7 +44,7 @@ def save_weights(
 ) -> Path:
     """Write one self-sufficient weights file.
 
-    model           a FirstOrderModel or its state dict
+    model           a network or its state dict
     dtype           how to store weights of two and more axes, such as torch.float16 (half the size); biases, norms and
                     running statistics are few and stay float32. None keeps each tensor's own. Loading gives float32
     discriminator   optional: lets others continue an adversarial training
@@ -114,21 +114,32 @@ _SHOWN = 10
 _Module = TypeVar("_Module", bound=nn.Module)
 
 
-def build_model(config: Config) -> FirstOrderModel:
-    """An untrained model; a config that no network can have becomes a FommError."""
-    return _build(lambda: FirstOrderModel(config.model, config.data.frame_shape), config)
+def build_model(config: Config, parts: Collection[str] = ()) -> AnimationModel:
+    """An untrained model; a config that no network can have becomes a FommError.
+
+    parts   what it shall have of its family's optional parts
+    """
+
+    def make() -> AnimationModel:
+        model = family_of(config.model).network(config.model, config.data.frame_shape)
+        for part in parts:
+            model.add(part)
+        return model
+
+    return _build(make, config)
 
 
-def build_discriminator(config: Config) -> Discriminator:
+def build_discriminator(config: Config) -> nn.Module:
     """An untrained discriminator, likewise."""
-    return _build(lambda: Discriminator(config.model), config)
+    return _build(lambda: family_of(config.model).training().discriminator(config.model), config)
 
 
-def expected_shapes(config: Config, discriminator: bool = False) -> dict[str, Shape]:
-    """Name -> shape of every tensor that the config's networks hold, the discriminator's under its prefix."""
+def expected_shapes(config: Config, parts: Collection[str] = ()) -> dict[str, Shape]:
+    """Name -> shape of every tensor of the config's networks, with these of its family's optional parts."""
+    own = [part for part in parts if part != "discriminator"]
     with torch.device("meta"):
-        shapes = shapes_of(build_model(config))
-    return shapes | discriminator_shapes(config) if discriminator else shapes
+        shapes = shapes_of(build_model(config, own))
+    return shapes | discriminator_shapes(config) if "discriminator" in parts else shapes
 
 
 def discriminator_shapes(config: Config) -> dict[str, Shape]:

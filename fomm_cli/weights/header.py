@@ -7,13 +7,15 @@ A weights file is one `.safetensors` whose metadata holds text under four keys:
     fomm.config       the whole Config as JSON: architecture, frame size, training
     fomm.provenance   a JSON object: where the numbers come from
 
-Tensors are named after the modules: `keypoint_detector.`, `dense_motion.`, `generator.`, and perhaps `discriminator.`.
+Tensors are named after the modules, which are the family's: `keypoint_detector.`, `dense_motion.`, `generator.`, and
+perhaps `discriminator.` in first order.
 """
 
 from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,9 +24,10 @@ from fomm_cli.config import reading as configs
 from fomm_cli.config.schema import Config
 from fomm_cli.errors import FommError
 from fomm_cli.files import disk
+from fomm_cli.model.families import family_of
+from fomm_cli.model.family import Family
 
 FORMAT = 1
-PARTS = ("keypoint_detector", "dense_motion", "generator", "discriminator")
 WHAT = "the weights file"
 _BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8}
 _AGAIN = "Fetch or convert the file again; `fomm weights list` shows where weights come from."
@@ -46,8 +49,19 @@ class Header:
 
     @property
     def parts(self) -> list[str]:
-        """The networks inside, in the order of PARTS."""
-        return [part for part in PARTS if any(name.startswith(part + ".") for name in self.tensors)]
+        """The networks inside, in their family's order."""
+        found = {name.partition(".")[0] for name in self.tensors}
+        return [part for part in (*self.family.parts, *self.family.optional_parts) if part in found]
+
+    @property
+    def optional(self) -> list[str]:
+        """Those of them that a file of this family need not hold."""
+        return [part for part in self.parts if part in self.family.optional_parts]
+
+    @property
+    def family(self) -> Family:
+        """The family of motion models that this is one of."""
+        return family_of(self.config.model)
 
     def parameters(self, part: str | None = None) -> int:
         """Numbers stored for one network (or all), running statistics included, counters not."""
@@ -82,8 +96,10 @@ def read_header(path: str | Path) -> Header:
             "Upgrade fomm: pip install --upgrade fomm-cli.",
         )
     config = configs.build(_json(path, metadata, "fomm.config"), str(path))
+    family = family_of(config.model)
+    known = {*family.parts, *family.optional_parts}
     for name, (dtype, _) in tensors.items():
-        if dtype not in _BYTES or not name.startswith(tuple(part + "." for part in PARTS)):
+        if dtype not in _BYTES or name.partition(".")[0] not in known:
             raise FommError(f"{path} holds something that is no weight of a model: {name[:80]!r} ({dtype}).", _AGAIN)
     _sane(path, config, len(tensors))
     provenance = _json(path, metadata, "fomm.provenance") if "fomm.provenance" in metadata else {}
@@ -152,11 +168,20 @@ def _json(path: Path, metadata: dict[str, str], key: str) -> dict[str, Any]:
 
 def _sane(path: Path, config: Config, tensors: int) -> None:
     """Refuse a config that would build something out of proportion before its shapes can be compared."""
-    model = config.model
-    blocks = model.detector.num_blocks + model.dense_motion.num_blocks
-    blocks += model.generator.num_down_blocks + model.generator.num_bottleneck_blocks
-    scales = [model.detector.scale_factor, model.dense_motion.scale_factor, *model.discriminator.scales]
-    widths = [model.num_kp, *(part.block_expansion for part in (model.detector, model.dense_motion, model.generator))]
-    widths += [model.detector.pad, model.discriminator.block_expansion, model.discriminator.num_blocks]
-    if blocks > tensors or min(scales, default=1.0) < 1 / 64 or len(scales) > 64 or max(widths) > 1 << 16:
-        raise FommError(f"{path}: its config does not describe the tensors beside it.", _AGAIN)
+    blocks = 0
+    for key, value in _leaves(config.model.model_dump()):
+        values = value if isinstance(value, list | tuple) else [value]
+        numbers = [each for each in values if isinstance(each, int | float)]
+        if "blocks" in key or "depth" in key:
+            blocks += sum(int(number) for number in numbers)
+        tiny = "scale" in key and min(numbers, default=1) < 1 / 64
+        if tiny or len(values) > 64 or max(numbers, default=0) > 1 << 16 or blocks > tensors:
+            raise FommError(f"{path}: its config does not describe the tensors beside it.", _AGAIN)
+
+
+def _leaves(tree: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            yield from _leaves(value)
+        else:
+            yield key, value

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fomm_cli.model.families import family_of
 from fomm_cli.weights.catalogue import CATALOGUE, DEFAULT
 from fomm_cli.weights.header import read_header
 
@@ -52,12 +53,12 @@ def read(weights: str) -> tuple[str, str]:
     path = file_of(weights)
     if (path / "export.json").is_file():
         card = json.loads((path / "export.json").read_text(encoding="utf-8"))
-        return "first_order", str(card.get("detector", ""))
+        return family_of(card["config"]["model"]).name, str(card.get("detector", ""))
     if not path.is_file():
         from fomm_cli.weights.load import resolve
 
         path = resolve(weights)
-    return read_header(path).config.model.motion, of_file(path)
+    return read_header(path).config.model.family, of_file(path)
 
 
 def of_file(path: Path) -> str:

@@ -12,7 +12,7 @@ from fomm_cli import device as devices
 from fomm_cli.config.schema import Config
 from fomm_cli.errors import FommError, nearest
 from fomm_cli.files.listener import offline
-from fomm_cli.model.network import FirstOrderModel
+from fomm_cli.model.network import AnimationModel
 from fomm_cli.weights.catalogue import CATALOGUE, DEFAULT, Entry
 from fomm_cli.weights.convert import read_published
 from fomm_cli.weights.file import (
@@ -87,8 +87,8 @@ class Initial(NamedTuple):
     """Where a training starts from.
 
     config          the one the weights were made with
-    model           a FirstOrderModel's state, float32
-    discriminator   a Discriminator's state, None when the weights have none
+    model           the network's state, float32
+    discriminator   the discriminator's state, None when the weights have none
     assumed         dotted key -> value that a published checkpoint does not tell; empty for our own files
     path            the file they come from
     """
@@ -100,19 +100,19 @@ class Initial(NamedTuple):
     path: Path
 
 
-def load_model(name_or_path: str | Path = DEFAULT, device: str = "auto") -> FirstOrderModel:
+def load_model(name_or_path: str | Path = DEFAULT, device: str = "auto") -> AnimationModel:
     """The model in eval mode, its parameters frozen, on `device`.
 
     name_or_path   a bundled name, a `.safetensors` file, `hf://owner/repo[/file][@revision]`, or a catalogue name
     device         auto, cpu, cuda, cuda:N or mps
-    returns        a FirstOrderModel; `.size` is the (height, width) its weights were trained at, `.config` its
+    returns        the network of its family; `.size` is the (height, width) its weights were trained at, `.config` its
                    architecture
     Raises FommError: unknown name, unreadable or foreign file, tensors that do not fit the config beside them.
     """
     wanted = devices.resolve(device)
     header = read_header(resolve(name_or_path))
     with torch.device("meta"):  # without numbers: the file brings them
-        model = build_model(header.config)
+        model = build_model(header.config, [part for part in header.optional if part != "discriminator"])
     _check(header, shapes_of(model))
     model.load_state_dict(read_weights(header).model, assign=True)
     return model.eval().requires_grad_(False).to(wanted)
@@ -133,7 +133,7 @@ def init_from(name_or_path: str | Path) -> Initial:
         published = read_published(path)
         return Initial(published.config, published.model, published.discriminator, published.assumed, path)
     header = read_header(path)
-    _check(header, expected_shapes(header.config))
+    _check(header, expected_shapes(header.config, [part for part in header.optional if part != "discriminator"]))
     weights = read_weights(header)
     return Initial(header.config, weights.model, weights.discriminator, {}, path)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import tarfile
 import zipfile
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -17,8 +17,10 @@ from torch import Tensor
 from fomm_cli.errors import FommError
 from fomm_cli.files import disk
 from fomm_cli.files.torch_file import read_tensors
+from fomm_cli.model.families import FAMILIES
+from fomm_cli.model.family import Family
+from fomm_cli.model.published import Published
 
-PARTS = ("generator", "kp_detector", "discriminator")
 _WHAT = "the checkpoint"
 _NO_ARCHIVE = "A .pth.tar is not an archive, do not unpack it: download the file again and use it as it comes."
 _AGAIN = "Download it again and compare its size with the page it comes from."
@@ -27,10 +29,14 @@ _AGAIN = "Download it again and compare its size with the page it comes from."
 class Checkpoint(NamedTuple):
     """The networks of a published checkpoint under their published names.
 
-    parts   generator, kp_detector and perhaps discriminator -> name -> tensor
-    epoch   epochs trained, None where the file does not say
+    family     whose authors' names they are
+    published  what that family knows of them
+    parts      published network -> name -> tensor
+    epoch      epochs trained, None where the file does not say
     """
 
+    family: Family
+    published: Published
     parts: dict[str, dict[str, Tensor]]
     epoch: int | None
 
@@ -47,13 +53,23 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
     stored = read_tensors(path, "torch checkpoint", _AGAIN)
     if not isinstance(stored, dict):
         raise FommError(f"{path} holds a {type(stored).__name__}, not a dict of networks.", _expected())
-    parts = {name: _tensors(path, name, stored[name]) for name in PARTS if name in stored}
-    missing = [name for name in ("generator", "kp_detector") if name not in parts]
-    if missing:
-        found = ", ".join(str(key)[:40] for key in list(stored)[:10]) or "nothing"
-        raise FommError(f"{path} has no {' and no '.join(missing)}. It holds: {found}.", _expected())
+    family, published = recognise(path, stored)
+    names = [name for name in (*published.REQUIRED, *published.OPTIONAL) if name in stored]
+    parts = {name: _tensors(path, name, stored[name]) for name in names}
     epoch = stored.get("epoch")
-    return Checkpoint(parts, epoch if isinstance(epoch, int) else None)
+    return Checkpoint(family, published, parts, epoch if isinstance(epoch, int) else None)
+
+
+def recognise(path: Path, stored: dict[Any, Any]) -> tuple[Family, Published]:
+    """The family whose networks stand at the top of a checkpoint."""
+    known = [(family, published) for family in FAMILIES.values() if (published := family.published()) is not None]
+    for family, published in known:
+        if all(name in stored for name in published.REQUIRED):
+            return family, published
+    nearest = max(known, key=lambda pair: sum(name in stored for name in pair[1].REQUIRED))[1]
+    missing = [name for name in nearest.REQUIRED if name not in stored]
+    found = ", ".join(str(key)[:40] for key in list(stored)[:10]) or "nothing"
+    raise FommError(f"{path} has no {' and no '.join(missing)}. It holds: {found}.", _expected())
 
 
 def _refuse_archives(path: Path) -> None:
@@ -108,4 +124,5 @@ def _tensors(path: Path, part: str, stored: object) -> dict[str, Tensor]:
 
 
 def _expected() -> str:
-    return "A first-order-model checkpoint is a dict with generator and kp_detector, and perhaps discriminator."
+    ways = [published.WHAT for family in FAMILIES.values() if (published := family.published()) is not None]
+    return " ".join(ways)

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from fomm_cli.config.schema import _Frozen as Frozen
+from fomm_cli.model.config import Frozen
 
 
 class AppearanceConfig(Frozen):

@@ -81,4 +81,4 @@ class DenseMotionNetwork(nn.Module):
             mask = mask.to(shifts.dtype).softmax(dim=1)
             # Shares sum to 1, so the mean of the candidates is the identity plus the mean of their shifts.
             flow = volume.coordinate_grid(mask.shape[2:], shifts) + torch.einsum("bkdhw,bkc->bdhwc", mask, shifts)
-            return DenseMotion(flow, occlusion.to(shifts.dtype).sigmoid(), mask, candidates[:, :, 1:])
+            return DenseMotion(flow, (occlusion.to(shifts.dtype).sigmoid(),), mask, candidates[:, :, 1:])

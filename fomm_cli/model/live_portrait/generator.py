@@ -86,7 +86,7 @@ class SpadeGenerator(nn.Module):
         with torch.autocast(flow.device.type, enabled=False):  # coordinates need more than bf16's 8 bits
             moved = warp(features.to(flow.dtype).expand(len(flow), -1, -1, -1, -1), flow, align_corners=False)
         maps = self.fourth(self.third(moved.flatten(1, 2)))
-        return maps * motion.occlusion
+        return maps * motion.occlusions[-1]
 
     def paint(self, maps: Tensor) -> Tensor:
         """The picture (B, 3, 8 h, 8 w), in [0, 1], of maps (B, M, h, w)."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from torch import Tensor, nn
 
 from fomm_cli.model.live_portrait.appearance import AppearanceExtractor
@@ -11,7 +13,20 @@ from fomm_cli.model.live_portrait.detector import PoseDetector
 from fomm_cli.model.live_portrait.generator import SpadeGenerator
 from fomm_cli.model.live_portrait.pose import Finish, HeadPose, settled
 from fomm_cli.model.live_portrait.stitching import Retargeting, Stitching
-from fomm_cli.model.types import Encoded, Rendering
+from fomm_cli.model.types import Rendering
+
+
+class Encoded(NamedTuple):
+    """All that depends on the source alone; a batch of 1 serves any number of driving frames.
+
+    source    (B or 1, 3, H, W)
+    small     the volume, compressed for the dense motion network
+    features  the volume, (B or 1, C, D, H / 4, W / 4)
+    """
+
+    source: Tensor
+    small: Tensor
+    features: Tensor
 
 
 class LivePortraitModel(nn.Module):
@@ -55,4 +70,4 @@ class LivePortraitModel(nn.Module):
         """The source in the pose of `pose_driving`; of both poses the keypoints alone are looked at."""
         motion = self.dense_motion(encoded.small, pose_source.value, pose_driving.value)
         prediction = self.generator.decode(encoded.features, motion)
-        return Rendering(prediction, motion.flow, motion.occlusion, None, motion)
+        return Rendering(prediction, motion, None)

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from fomm_cli.config.schema import _Frozen as Frozen
+from fomm_cli.model.config import Frozen
 
 
 class RegionDetectorConfig(Frozen):

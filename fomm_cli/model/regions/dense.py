@@ -49,8 +49,8 @@ class RegionMotionNetwork(nn.Module):
         features = self.hourglass(in_layout_of(shown, small))
         maps = merged([self.mask] if self.occlusion is None else [self.mask, self.occlusion], features).to(flows.dtype)
         count = flows.shape[1]
-        occlusion = None if self.occlusion is None else maps[:, count:].sigmoid()
+        occlusions = () if self.occlusion is None else (maps[:, count:].sigmoid(),)
         with torch.autocast(small.device.type, enabled=False):
             mask = maps[:, :count].softmax(dim=1)
             flow = (mask.unsqueeze(-1) * flows).sum(dim=1)
-        return DenseMotion(flow, occlusion, mask, warped)
+        return DenseMotion(flow, occlusions, mask, warped)

@@ -77,4 +77,4 @@ class RegionsModel(nn.Module):
         """
         motion = self.dense_motion(encoded.small, pose_source, pose_driving, background)
         prediction, warped = self.generator.decode(encoded.features, encoded.image, motion, deformed)
-        return Rendering(prediction, motion.flow, motion.occlusion, warped, motion)
+        return Rendering(prediction, motion, warped)

@@ -8,8 +8,8 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from fomm_cli.config.schema import ModelConfig
 from fomm_cli.model.blocks import DownBlock, ResBlock, SameBlock, UpBlock, in_layout_of
+from fomm_cli.model.first_order.config import FirstOrderConfig
 from fomm_cli.model.geometry import resize, resize_flow, warp_shared
 from fomm_cli.model.types import DenseMotion
 
@@ -17,7 +17,7 @@ from fomm_cli.model.types import DenseMotion
 class OcclusionAwareGenerator(nn.Module):
     """Source features, warped by the flow and dimmed where the source shows nothing, decoded to a picture."""
 
-    def __init__(self, config: ModelConfig) -> None:
+    def __init__(self, config: FirstOrderConfig) -> None:
         super().__init__()
         generator = config.generator
         widths = [

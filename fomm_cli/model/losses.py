@@ -1,5 +1,4 @@
-"""The loss terms, one function each, named as its weight in `LossConfig`. Values are unweighted where the weight is one
-number, weighted where it is one number a layer. Each is a float32 scalar at least, whatever the networks computed in.
+"""Losses on numbers that any motion model makes, each a float32 scalar at least, whatever the networks computed in.
 
 The paper is Siarohin et al., NeurIPS 2019, section 3.3; the numbers are those of the published training.
 """
@@ -64,59 +63,7 @@ def perceptual(
         for weight, feature, target in zip(weights, network(made), targets, strict=True):
             if weight:
                 terms.append(weight * mean_difference(feature, target, pairs))
-    return _sum(terms, driving[0])
-
-
-def generator_gan(maps: Sequence[Tensor]) -> Tensor:
-    """Least-squares term: mean (1 - D(generated))^2, summed over discriminator scales.
-
-    maps     the discriminator's last outputs (B, 1, h, w), one a scale
-    """
-    return _sum([(1 - _precise(score)).square().mean() for score in maps], maps[0])
-
-
-def feature_matching(
-    generated: Sequence[Sequence[Tensor]], driving: Sequence[Sequence[Tensor]], weights: Sequence[float]
-) -> Tensor:
-    """Weighted mean absolute difference of the discriminator's features, summed over blocks and scales.
-
-    generated, driving   for each scale the outputs of its blocks
-    weights              one a block; further blocks, and the final map, do not count
-    """
-    terms = []
-    for made, true in zip(generated, driving, strict=True):
-        for weight, feature, target in zip(weights, made, true, strict=False):
-            if weight:
-                terms.append(weight * mean_difference(feature, target))
-    return _sum(terms, generated[0][0])
-
-
-def discriminator_gan(generated: Sequence[Tensor], driving: Sequence[Tensor]) -> Tensor:
-    """Least-squares term: mean of (1 - D(driving))^2 + D(generated)^2, summed over discriminator scales."""
-    terms = [
-        ((1 - _precise(true)).square() + _precise(made).square()).mean()
-        for made, true in zip(generated, driving, strict=True)
-    ]
-    return _sum(terms, driving[0])
-
-
-def equivariance_value(value: Tensor, expected: Tensor) -> Tensor:
-    """Mean |p_d - T(p_t)| (the paper's eq. 10): keypoints must move with the picture.
-
-    value      (B, K, 2) keypoints of the driving frame
-    expected   (B, K, 2) keypoints of the transformed frame, carried back by the transform
-    """
-    return (value - expected).abs().mean()
-
-
-def equivariance_jacobian(inverse: Tensor, expected: Tensor) -> Tensor:
-    """Mean |I - J_d^-1 (T'(p_t) J_t)| (the paper's eq. 12): Jacobians must turn with the picture.
-
-    inverse    (B, K, 2, 2) inverse Jacobians of the driving frame
-    expected   (B, K, 2, 2) T'(p_t) J_t
-    """
-    identity = torch.eye(2, dtype=expected.dtype, device=expected.device)
-    return (identity - inverse @ expected).abs().mean()
+    return total(terms, driving[0])
 
 
 def keypoint_spread(value: Tensor) -> Tensor:
@@ -165,11 +112,13 @@ def mean_difference(a: Tensor, b: Tensor, pairs: Tensor | None = None) -> Tensor
     return _MeanDifference.apply(a, b, pairs)
 
 
-def _precise(tensor: Tensor) -> Tensor:
+def precise(tensor: Tensor) -> Tensor:
+    """In float32 at least."""
     return tensor.float() if tensor.dtype in (torch.bfloat16, torch.float16) else tensor
 
 
-def _sum(terms: list[Tensor], like: Tensor) -> Tensor:
+def total(terms: list[Tensor], like: Tensor) -> Tensor:
+    """The sum of scalars; of none, a zero where `like` is."""
     if not terms:
-        return torch.zeros((), device=like.device, dtype=_precise(like).dtype)
+        return torch.zeros((), device=like.device, dtype=precise(like).dtype)
     return torch.stack(terms).sum()

@@ -1,4 +1,4 @@
-"""A PatchGAN over an image pyramid, and the pyramid."""
+"""A PatchGAN over an image pyramid."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils import spectral_norm
 
-from fomm_cli.config.schema import ModelConfig
-from fomm_cli.model.blocks import AntiAliasDownsample
+from fomm_cli.model.blocks import ImagePyramid
+from fomm_cli.model.first_order.config import FirstOrderConfig
+from fomm_cli.model.first_order.pose import Keypoints
 from fomm_cli.model.geometry import gaussians
-from fomm_cli.model.types import Keypoints
 
 
 class Judgement(NamedTuple):
@@ -24,17 +24,6 @@ class Judgement(NamedTuple):
 
     features: list[Tensor]
     map: Tensor
-
-
-class ImagePyramid(nn.Module):
-    """The image at several scales, anti-aliased: (B, C, H, W) to one (B, C, H s, W s) a scale, in the order given."""
-
-    def __init__(self, scales: tuple[float, ...], channels: int) -> None:
-        super().__init__()
-        self.downs = nn.ModuleList(AntiAliasDownsample(channels, scale) for scale in scales)
-
-    def forward(self, image: Tensor) -> list[Tensor]:
-        return [down(image) for down in self.downs]
 
 
 class DiscriminatorBlock(nn.Module):
@@ -58,7 +47,7 @@ class DiscriminatorBlock(nn.Module):
 class ScaleDiscriminator(nn.Module):
     """The discriminator of one pyramid scale."""
 
-    def __init__(self, config: ModelConfig) -> None:
+    def __init__(self, config: FirstOrderConfig) -> None:
         super().__init__()
         discriminator = config.discriminator
         self.kp_variance = discriminator.kp_variance
@@ -94,7 +83,7 @@ class Discriminator(nn.Module):
     With spectral norm, each call in train mode makes one power iteration: the number and order of calls matter.
     """
 
-    def __init__(self, config: ModelConfig) -> None:
+    def __init__(self, config: FirstOrderConfig) -> None:
         super().__init__()
         self.pyramid = ImagePyramid(config.discriminator.scales, config.num_channels)
         # The published names: scale 1 is `discs.1`, scale 0.5 is `discs.0-5` (a module name has no dots).

@@ -1,17 +1,37 @@
-"""The architecture of a published checkpoint, read off the shapes of its tensors.
+"""Checkpoints and configs of AliaksandrSiarohin/first-order-model: their names, and the architecture off their shapes.
 
-Names here are ours at the top and the published ones below (`generator.down_blocks.0.conv.weight`), as `convert.rename`
-gives them. What no shape shows is assumed, and each assumption is named in the result so that it can be told.
+Names are ours at the top and the published ones below (`generator.down_blocks.0.conv.weight`), as `RULES` gives them.
+What no shape shows is assumed, and each assumption is named in the result so that it can be told.
 """
 
 from __future__ import annotations
 
 import re
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NoReturn
 
 from fomm_cli.errors import FommError
+from fomm_cli.model.first_order.config import FirstOrderConfig
+from fomm_cli.model.first_order.upstream import KEYS, SILENT, in_our_terms
+from fomm_cli.model.published import Architecture, Shapes
 
-Shapes = dict[str, tuple[int, ...]]
+__all__ = ["KEYS", "OPTIONAL", "REQUIRED", "RULES", "SILENT", "WHAT", "check", "in_our_terms", "read_architecture"]
+
+WHAT = "A first-order-model checkpoint is a dict with generator and kp_detector, and perhaps discriminator."
+REQUIRED = ("generator", "kp_detector")
+OPTIONAL = ("discriminator",)
+RULES: dict[str, str | None] = {
+    "generator.dense_motion_network.down.": None,  # the anti-alias kernel: a constant of the scale, not a weight
+    "kp_detector.down.": None,  # likewise
+    "generator.dense_motion_network.": "dense_motion.",
+    "generator.": "generator.",
+    "kp_detector.": "keypoint_detector.",
+    "discriminator.": "discriminator.",
+}
+# Published kernel -> our network, and the section that holds its scale.
+_KERNELS = {
+    "kp_detector.down.weight": ("keypoint_detector", "detector"),
+    "generator.dense_motion_network.down.weight": ("dense_motion", "dense_motion"),
+}
 
 # No shape depends on these: the published configs agree on all but the frame size, which is 256 in every one.
 ASSUMED: dict[str, Any] = {
@@ -27,35 +47,24 @@ ASSUMED: dict[str, Any] = {
 _CAPS = {"detector": 1024, "dense_motion": 1024, "generator": 512, "discriminator": 512}
 
 
-class Architecture(NamedTuple):
-    """What was read.
-
-    tree      nested plain values of the `model` and `data` sections, as `config.build` takes them
-    assumed   dotted key -> value that the file could not tell
-    """
-
-    tree: dict[str, Any]
-    assumed: dict[str, Any]
-
-
-def read_architecture(shapes: Shapes, kernels: dict[str, int], discriminator: bool = True) -> Architecture:
+def read_architecture(shapes: Shapes, published: Shapes) -> Architecture:
     """The config of a checkpoint.
 
-    shapes         our name -> shape
-    kernels        `keypoint_detector` and `dense_motion` -> side of the stored anti-alias kernel; absent = scale 1
-    discriminator  False ignores a discriminator in `shapes`
+    shapes     our name -> shape
+    published  published name -> shape: the stored anti-alias kernels tell the scales; absent = scale 1
     Raises FommError where the shapes are not those of a first-order motion model.
     """
+    kernels = _kernels(published)
     assumed = dict(ASSUMED)
     detector, channels = _hourglass(shapes, "keypoint_detector.predictor", "detector")
     num_kp = _shape(shapes, "keypoint_detector.kp.weight", 4)[0]
     maps = shapes.get("keypoint_detector.jacobian.weight", (0,))[0]
     if maps not in (0, 4, 4 * num_kp):
-        _foreign(f"keypoint_detector.jacobian has {maps} maps, not 4 or {4 * num_kp} for {num_kp} keypoints")
+        _refuse(f"keypoint_detector.jacobian has {maps} maps, not 4 or {4 * num_kp} for {num_kp} keypoints")
     detector["single_jacobian_map"] = maps == 4 and num_kp > 1
     dense, dense_channels = _hourglass(shapes, "dense_motion.hourglass", "dense_motion")
     if dense_channels != (num_kp + 1) * (channels + 1):
-        _foreign(
+        _refuse(
             f"dense_motion takes {dense_channels} channels, not {(num_kp + 1) * (channels + 1)} for {num_kp} keypoints "
             f"and {channels} image channels"
         )
@@ -71,7 +80,7 @@ def read_architecture(shapes: Shapes, kernels: dict[str, int], discriminator: bo
         "dense_motion": dense,
         "generator": _generator(shapes),
     }
-    if discriminator and any(name.startswith("discriminator.") for name in shapes):
+    if any(name.startswith("discriminator.") for name in shapes):
         model["discriminator"] = _discriminator(shapes, num_kp, channels)
     else:
         del assumed["model.discriminator.kp_variance"]
@@ -85,11 +94,31 @@ def read_architecture(shapes: Shapes, kernels: dict[str, int], discriminator: bo
     return Architecture(tree, assumed)
 
 
+def check(config: FirstOrderConfig, published: Shapes, where: str) -> None:
+    """The one thing a stored kernel tells about a given config is its scale: refuse another."""
+    kernels = _kernels(published)
+    for part, key in _KERNELS.values():
+        scale = getattr(config, key).scale_factor
+        side = 2 * round(4 * (1 / scale - 1) / 2) + 1
+        if part in kernels and kernels[part] != side:
+            raise FommError(
+                f"{where}: model.{key}.scale_factor is {scale:g} in the config, but the checkpoint's anti-alias kernel "
+                f"is {kernels[part]} wide, not {side}.",
+                "Convert without --config to read the scale from the checkpoint.",
+            )
+
+
+def _kernels(published: Shapes) -> dict[str, int]:
+    """Our network -> side of its stored anti-alias kernel."""
+    found = {part: published.get(name, ()) for name, (part, _) in _KERNELS.items()}
+    return {part: shape[-1] for part, shape in found.items() if len(shape) == 4}
+
+
 def _hourglass(shapes: Shapes, prefix: str, part: str) -> tuple[dict[str, Any], int]:
     """(block_expansion, max_features, num_blocks; input channels) of the hourglass at `prefix`."""
     count = _count(shapes, f"{prefix}.encoder.down_blocks.")
     if _count(shapes, f"{prefix}.decoder.up_blocks.") != count or count == 0:
-        _foreign(f"{prefix} is no hourglass: its down and up blocks do not pair")
+        _refuse(f"{prefix} is no hourglass: its down and up blocks do not pair")
     down = [_shape(shapes, f"{prefix}.encoder.down_blocks.{i}.conv.weight", 4) for i in range(count)]
     first = _shape(shapes, f"{prefix}.decoder.up_blocks.{count - 1}.conv.weight", 4)[0]  # the last block up is e wide
     cap = _cap(prefix, part, first, [shape[0] for shape in down])
@@ -112,17 +141,17 @@ def _generator(shapes: Shapes) -> dict[str, Any]:
 def _discriminator(shapes: Shapes, num_kp: int, channels: int) -> dict[str, Any]:
     names = list(dict.fromkeys(name.split(".")[2] for name in shapes if name.startswith("discriminator.discs.")))
     if not names:
-        _foreign("the discriminator has no discs")
+        _refuse("the discriminator has no discs")
     prefix = f"discriminator.discs.{names[0]}"
     sn = f"{prefix}.conv.weight_orig" in shapes
     weight = "conv.weight_orig" if sn else "conv.weight"
     count = _count(shapes, f"{prefix}.down_blocks.")
     blocks = [_shape(shapes, f"{prefix}.down_blocks.{i}.{weight}", 4) for i in range(count)]
     if not blocks:
-        _foreign("the discriminator has no blocks")
+        _refuse("the discriminator has no blocks")
     extra = blocks[0][1] - channels
     if extra not in (0, num_kp):
-        _foreign(f"the discriminator takes {blocks[0][1]} channels, not {channels} or {channels + num_kp}")
+        _refuse(f"the discriminator takes {blocks[0][1]} channels, not {channels} or {channels + num_kp}")
     widths = [shape[0] for shape in blocks]
     first = widths[0] // 2 if widths[0] % 2 == 0 else widths[0]  # block 0 is 2e wide unless capped
     return {
@@ -141,7 +170,7 @@ def _cap(prefix: str, part: str, first: int, widths: list[int]) -> int:
     widest = max(widths, default=first)
     cap = max(_CAPS[part], widest) if widths == free else widest
     if [min(cap, width) for width in free] != widths:
-        _foreign(f"{prefix}: widths {widths} do not double from {first} up to a cap")
+        _refuse(f"{prefix}: widths {widths} do not double from {first} up to a cap")
     return cap
 
 
@@ -152,7 +181,7 @@ def _scale(part: str, kernel: int | None) -> float:
     for power in range(1, 6):
         if 2 * round(4 * (2**power - 1) / 2) + 1 == kernel:
             return 0.5**power
-    _foreign(f"{part}.down.weight is {kernel} wide; scales 1/2, 1/4, 1/8, ... give 5, 13, 29, ...")
+    _refuse(f"{part}.down.weight is {kernel} wide; scales 1/2, 1/4, 1/8, ... give 5, 13, 29, ...")
 
 
 def _disc_scale(name: str) -> float:
@@ -160,7 +189,7 @@ def _disc_scale(name: str) -> float:
     try:
         return float(name.replace("-", "."))
     except ValueError:
-        _foreign(f"discriminator.discs.{name} names no scale")
+        _refuse(f"discriminator.discs.{name} names no scale")
 
 
 def _count(shapes: Shapes, prefix: str) -> int:
@@ -168,21 +197,21 @@ def _count(shapes: Shapes, prefix: str) -> int:
     pattern = re.compile(re.escape(prefix) + r"(\d+)\.")
     found = {int(match[1]) for name in shapes if (match := pattern.match(name))}
     if found != set(range(len(found))):
-        _foreign(f"{prefix}* is numbered {sorted(found)[:10]}")
+        _refuse(f"{prefix}* is numbered {sorted(found)[:10]}")
     return len(found)
 
 
 def _shape(shapes: Shapes, name: str, axes: int) -> tuple[int, ...]:
     shape = shapes.get(name)
     if shape is None:
-        _foreign(f"{name} is missing")
+        _refuse(f"{name} is missing")
     if len(shape) != axes or min(shape) < 1:
-        _foreign(f"{name} has shape {list(shape)}")
+        _refuse(f"{name} has shape {list(shape)}")
     return shape
 
 
-def _foreign(what: str) -> NoReturn:
+def _refuse(what: str) -> NoReturn:
     raise FommError(
         f"These are not the shapes of a first-order motion model: {what}.",
-        "Checkpoints of other models (articulated animation, thin-plate spline, face-vid2vid) cannot be converted.",
+        "Checkpoints of models that `fomm weights list` does not name cannot be converted.",
     )

@@ -5,20 +5,20 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from fomm_cli.config.schema import ModelConfig
 from fomm_cli.model.blocks import AntiAliasDownsample, Hourglass, in_layout_of, merged
+from fomm_cli.model.first_order.config import FirstOrderConfig
+from fomm_cli.model.first_order.motion import candidates, evidence
+from fomm_cli.model.first_order.pose import Keypoints
 from fomm_cli.model.geometry import coordinate_grid, warp_candidates
-from fomm_cli.model.motion import MOTIONS
-from fomm_cli.model.types import DenseMotion, Keypoints
+from fomm_cli.model.types import DenseMotion
 
 
 class DenseMotionNetwork(nn.Module):
     """Weighs the candidate flows against each other, pixel by pixel."""
 
-    def __init__(self, config: ModelConfig) -> None:
+    def __init__(self, config: FirstOrderConfig) -> None:
         super().__init__()
         dense = config.dense_motion
-        self.motion = MOTIONS[config.motion]
         self.kp_variance = dense.kp_variance
         self.align_corners = config.align_corners
         self.down = AntiAliasDownsample(config.num_channels, dense.scale_factor)
@@ -41,16 +41,16 @@ class DenseMotionNetwork(nn.Module):
         height, width = small.shape[2:]
         with torch.autocast(small.device.type, enabled=False):
             grid = coordinate_grid(height, width, like=driving.value)
-            flows = self.motion.candidates(source, driving, grid)  # (B, K+1, h, w, 2)
-            evidence = self.motion.evidence(source, driving, height, width, self.kp_variance)
+            flows = candidates(source, driving, grid)  # (B, K+1, h, w, 2)
+            heat = evidence(source, driving, height, width, self.kp_variance)
             warped = warp_candidates(small.to(flows.dtype), flows, self.align_corners)  # (B, K+1, 3, h, w)
             # interleaved by candidate: heat map, R, G, B of candidate 0, then of 1, ...
-            evidence_and_warped = torch.cat((evidence.unsqueeze(2), warped), dim=2).flatten(1, 2)
+            evidence_and_warped = torch.cat((heat.unsqueeze(2), warped), dim=2).flatten(1, 2)
         features = self.hourglass(in_layout_of(evidence_and_warped, small))
         maps = merged([self.mask] if self.occlusion is None else [self.mask, self.occlusion], features).to(flows.dtype)
-        candidates = flows.shape[1]
-        occlusion = None if self.occlusion is None else maps[:, candidates:].sigmoid()
+        count = flows.shape[1]
+        occlusions = () if self.occlusion is None else (maps[:, count:].sigmoid(),)
         with torch.autocast(small.device.type, enabled=False):
-            mask = maps[:, :candidates].softmax(dim=1)
+            mask = maps[:, :count].softmax(dim=1)
             flow = (mask.unsqueeze(-1) * flows).sum(dim=1)
-        return DenseMotion(flow, occlusion, mask, warped)
+        return DenseMotion(flow, occlusions, mask, warped)

@@ -1,0 +1,106 @@
+"""What the house asks a family of motion models: everything that differs from one to the next, and nothing else.
+
+A family is one folder of `model/` with one subclass of `Family` in its `family.py`. Nothing here needs torch: the
+networks, the training and the ways in for published checkpoints stand behind doors that import when they are opened.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fomm_cli.errors import FommError, nearest
+from fomm_cli.model.config import ModelConfig, TrainConfig
+from fomm_cli.model.published import Published
+from fomm_cli.model.relative import Space
+
+if TYPE_CHECKING:
+    from fomm_cli.model.network import AnimationModel
+    from fomm_cli.model.training import Training
+
+
+class Family(ABC):
+    """One family of motion models.
+
+    A pose is a NamedTuple of batch-first arrays (numpy outside the networks, torch inside) whose first field, `value`
+    (B, K, 2 or 3), holds points in [-1, 1]; other fields may be None. The house walks the fields and names none.
+    """
+
+    name: ClassVar[str]
+    """The tag `model.family` of configs and weights."""
+    title: ClassVar[str]
+    """For people: "first order motion"."""
+    Config: ClassVar[type[ModelConfig]]
+    """The `model` section."""
+    Train: ClassVar[type[TrainConfig]] = TrainConfig
+    """The `train` section."""
+    Pose: ClassVar[Any]
+    """The pose's class."""
+    parts: ClassVar[tuple[str, ...]]
+    """Networks that a weights file must hold: the first words of its tensors' names."""
+    optional_parts: ClassVar[tuple[str, ...]] = ()
+    """Networks that it may hold as well."""
+    modes: ClassVar[tuple[str, ...]] = ("relative", "absolute")
+    """Ways to carry a motion over; the first is the usual one."""
+    always_scales: ClassVar[bool] = False
+    """Whether relative motion is always scaled by the sizes of the two poses, as its authors have it."""
+    untrainable: ClassVar[str] = ""
+    """The sentence why it cannot be trained here; empty where it can."""
+
+    def transfer(
+        self, source: Any, driving: Any, initial: Any = None, mode: str = "relative", adapt_scale: bool = True
+    ) -> Any:
+        """The poses to render with, arrays or tensors as `driving`.
+
+        source, initial  of batch 1 (or B); `initial` is the driving pose that stands for the source's
+        driving          of batch B
+        mode             relative: the source's pose, moved as the driving has since `initial`
+                         absolute: the driving pose as it is
+        adapt_scale      relative: movements grow or shrink with the sizes of the source's pose and of `initial`
+        """
+        self.check_mode(mode)
+        if mode == "absolute":
+            return driving
+        if initial is None:
+            raise ValueError("relative motion needs the initial driving pose")
+        return self.carry(source, driving, initial, adapt_scale)
+
+    def check_mode(self, mode: str) -> None:
+        """Refuse a mode that this family does not have."""
+        if mode not in self.modes:
+            raise FommError(f"There is no mode {mode!r} in {self.title}.", nearest(mode, list(self.modes)))
+
+    @abstractmethod
+    def carry(self, source: Any, driving: Any, initial: Any, adapt_scale: bool) -> Any:
+        """Relative motion; see `transfer`."""
+
+    @abstractmethod
+    def distance(self, source: Any, driving: Any) -> NDArray[np.float64]:
+        """How far each driving pose (batch B) is from the source's (batch 1), place and size apart; (B,)."""
+
+    def space(self, anchor: Any) -> Space:
+        """Poses relative to `anchor` as numbers that may be scaled, averaged and filtered; see `Space`."""
+        raise FommError(f"The poses of {self.title} have no relative space: they cannot be edited.", "Use the clip.")
+
+    def pose_fields(self, config: Any) -> list[str]:
+        """Fields of a pose that a network of this config fills, in order; the others are None."""
+        return list(self.Pose._fields)
+
+    def fusable(self, config: Any) -> bool:
+        """Whether the fused engine can run a network of this config."""
+        return False
+
+    @abstractmethod
+    def network(self, config: Any, size: tuple[int, int]) -> AnimationModel:
+        """An untrained network for frames of `size` = (H, W)."""
+
+    def training(self) -> Training:
+        """Its loss terms, optimisers and discriminator."""
+        raise NotImplementedError(self.untrainable or f"{self.name} brings no training")
+
+    def published(self) -> Published | None:
+        """The way in for checkpoints and configs of its authors' repository; None where there is none."""
+        return None

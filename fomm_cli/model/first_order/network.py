@@ -1,0 +1,59 @@
+"""The first-order model: keypoint detector, dense motion, generator."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from torch import Tensor
+
+from fomm_cli.model.first_order.config import FirstOrderConfig
+from fomm_cli.model.first_order.dense import DenseMotionNetwork
+from fomm_cli.model.first_order.detector import KeypointDetector
+from fomm_cli.model.first_order.generator import OcclusionAwareGenerator
+from fomm_cli.model.first_order.pose import Keypoints
+from fomm_cli.model.network import AnimationModel
+from fomm_cli.model.types import Rendering
+
+
+class Encoded(NamedTuple):
+    """All that depends on the source alone; a batch of 1 serves any number of driving frames.
+
+    source    (B or 1, 3, H, W)
+    small     (B or 1, 3, h, w): the source, anti-aliased down to the motion maps
+    features  (B or 1, C, H / 2^n, W / 2^n): the generator's features before the warp
+    """
+
+    source: Tensor
+    small: Tensor
+    features: Tensor
+
+
+class FirstOrderModel(AnimationModel):
+    """See `AnimationModel`; eqs. 4 to 8 of arXiv 2003.00196."""
+
+    config: FirstOrderConfig
+
+    def __init__(self, config: FirstOrderConfig, size: tuple[int, int] = (256, 256)) -> None:
+        super().__init__(config, size)
+        self.keypoint_detector = KeypointDetector(config)
+        self.dense_motion = DenseMotionNetwork(config)
+        self.generator = OcclusionAwareGenerator(config)
+        self.rendered = ("source", "small", "features") if self.generator.blend else ("small", "features")
+
+    def detect(self, image: Tensor) -> Keypoints:
+        return self.keypoint_detector(image)
+
+    def encode(self, source: Tensor) -> Encoded:
+        return Encoded(source, self.dense_motion.down(source), self.generator.encode(source))
+
+    def render(
+        self,
+        encoded: Encoded,
+        pose_source: Keypoints,
+        pose_driving: Keypoints,
+        background: Tensor | None = None,
+        deformed: bool = True,
+    ) -> Rendering:
+        motion = self.dense_motion(encoded.small, pose_source, pose_driving)
+        prediction, warped = self.generator.decode(encoded.features, encoded.source, motion, deformed)
+        return Rendering(prediction, motion, warped)
