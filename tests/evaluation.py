@@ -14,7 +14,7 @@ from PIL import Image
 from fomm_cli.commands.app import main
 from fomm_cli.config import reading as configs
 from fomm_cli.evaluate.methods import Take
-from fomm_cli.model.network import FirstOrderModel
+from fomm_cli.model.first_order.network import FirstOrderModel
 from fomm_cli.weights.file import save_weights
 
 SIDE = 32

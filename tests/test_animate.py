@@ -17,7 +17,7 @@ from fomm_cli.animate.stream import batched, threaded
 from fomm_cli.errors import FommError
 from fomm_cli.model.first_order.family import FirstOrder
 from fomm_cli.model.first_order.pose import Keypoints
-from fomm_cli.model.pose import hull_area, inverse
+from fomm_cli.model.pose import hull_area, inverse, mapped
 from fomm_cli.motion.motion import Motion
 from tests.engines import GreyEngine, pose, tiny_model
 
@@ -110,7 +110,7 @@ def test_tensors_give_tensors_and_the_same_numbers() -> None:
     import torch
 
     arrays = [random_pose(1, 0), random_pose(3, 1), random_pose(1, 2)]
-    tensors = [each.apply(torch.from_numpy) for each in arrays]
+    tensors = [mapped(each, torch.from_numpy) for each in arrays]
     ours, theirs = FirstOrder().transfer(*arrays), FirstOrder().transfer(*tensors)
     assert isinstance(theirs.value, torch.Tensor)
     np.testing.assert_array_equal(ours.value, theirs.value.numpy())

@@ -22,7 +22,7 @@ from fomm_cli.evaluate.observers import Observers
 from fomm_cli.evaluate.records import Record
 from fomm_cli.evaluate.setup import Setup
 from fomm_cli.evaluate.tasks import Reconstruction
-from fomm_cli.model.network import FirstOrderModel
+from fomm_cli.model.first_order.network import FirstOrderModel
 from fomm_cli.processes import World
 from fomm_cli.weights.file import save_weights
 from tests.evaluation import SIDE, SMALL, Blob, Shifted, run, strip

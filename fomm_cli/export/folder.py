@@ -126,5 +126,6 @@ def _port(graph: Graph, name: str, tensor: Tensor) -> dict[str, Any]:
         "shape": shape,
         "dtype": str(tensor.dtype).removeprefix("torch."),
         "range": ranges.get(base),
-        "meaning": _MEANING[base] + (f" of the {name.rpartition('_')[2]}" if base != name else ""),
+        "meaning": _MEANING.get(base, f"the field {base} of a pose or of the encoded source")
+        + (f" of the {name.rpartition('_')[2]}" if base != name else ""),
     }
