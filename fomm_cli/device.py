@@ -140,6 +140,8 @@ def versions() -> dict[str, str]:
     for package in PACKAGES:
         with contextlib.suppress(metadata.PackageNotFoundError):
             found[package] = metadata.version(package)
+    if "torch" in sys.modules:
+        found["torch"] = str(sys.modules["torch"].__version__)  # tells the build too, as 2.14.1+cu130
     return found
 
 

@@ -98,10 +98,11 @@ TERMS: dict[str, Term] = {"perceptual": _perceptual, "reconstruction": _reconstr
 class Group(NamedTuple):
     """Parameters under one optimiser.
 
-    rate          Adam's; at 0 the weights stand still
+    rate          Adam's
     weight_decay  Adam's
     clip          (order of the norm, limit) of the gradients; a limit of 0 does not clip
     from_epoch    updates begin here
+    frozen        the weights take no gradient at all
     """
 
     parameters: list[nn.Parameter]
@@ -109,6 +110,7 @@ class Group(NamedTuple):
     weight_decay: float = 0.0
     clip: tuple[float, float] = (2.0, 0.0)
     from_epoch: int = 0
+    frozen: bool = False
 
 
 class Training:

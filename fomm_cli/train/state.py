@@ -70,7 +70,7 @@ class State:
             self.halves.append({"discriminator": group})
         self.groups = {name: group for half in self.halves for name, group in half.items()}
         for group in self.groups.values():
-            for parameter in group.parameters if group.rate == 0 else ():
+            for parameter in group.parameters if group.frozen else ():
                 parameter.requires_grad_(False)
         self.optimizers = {
             name: torch.optim.Adam(

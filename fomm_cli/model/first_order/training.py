@@ -62,7 +62,12 @@ class FirstOrderTraining(Training):
         generator = [*model.generator.parameters(), *model.dense_motion.parameters()]
         return {
             "generator": Group(generator, train.lr_generator, clip=clip),
-            "kp_detector": Group(list(model.keypoint_detector.parameters()), train.lr_kp_detector, clip=clip),
+            "kp_detector": Group(
+                list(model.keypoint_detector.parameters()),
+                train.lr_kp_detector,
+                clip=clip,
+                frozen=train.lr_kp_detector == 0,
+            ),
         }
 
     def judged(self, train: FirstOrderTrain) -> bool:
