@@ -27,6 +27,7 @@ from fomm_cli.engine.base import Engine
 from fomm_cli.engine.choose import best_precision, make_engine
 from fomm_cli.engine.fused import DTYPES
 from fomm_cli.engine.fused_network import FusedNetwork
+from fomm_cli.errors import FommError
 from fomm_cli.files.disk import ASSETS
 from fomm_cli.media.image import fit, read_image
 from fomm_cli.media.video import read_frames
