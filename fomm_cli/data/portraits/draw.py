@@ -8,8 +8,9 @@ import numpy as np
 
 from fomm_cli.data import toon
 from fomm_cli.data.portraits import images
-from fomm_cli.data.portraits.figure import FACE, Figure
+from fomm_cli.data.portraits.figure import Figure
 from fomm_cli.data.portraits.raster import Hits, rasterise
+from fomm_cli.data.portraits.surfaces import FACE
 
 _PIVOT = np.array([0, -5.5, -0.5])  # cm: where the head turns on the neck
 _GAZE = (0.45, 0.32)  # radians of a full glance

@@ -9,7 +9,6 @@ import numpy as np
 from fomm_cli.data.portraits import images
 
 _RINGS = 5
-_LUMA = np.array([0.3, 0.59, 0.11])
 _PUPIL = np.array([0.05, 0.04, 0.04])
 
 
@@ -79,7 +78,7 @@ def read_eye(
     open_ = images.polygon(picture.shape[0], picture.shape[1], lids)
     y, x = np.nonzero(open_)
     colours, distance = picture[y, x], np.hypot(x - middle[0], y - middle[1]) / rim
-    bright = colours @ _LUMA
+    bright = colours @ images.LUMA
     white = _white(colours[distance > 1.15], bright[distance > 1.15], light)
     glint = np.array([-0.25, -0.35])
     near = np.flatnonzero(distance < 0.9)

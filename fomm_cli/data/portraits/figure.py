@@ -15,7 +15,6 @@ from fomm_cli.data.portraits import images
 from fomm_cli.data.portraits.eyes import Eye, read_eye
 from fomm_cli.data.portraits.fit import Fit, fit, smooth_field
 from fomm_cli.data.portraits.geometry import (
-    BROWS,
     DRAWN,
     EYEBALLS,
     EYES,
@@ -30,18 +29,12 @@ from fomm_cli.data.portraits.geometry import (
     HeadModel,
     head_model,
 )
-from fomm_cli.data.portraits.raster import rasterise
+from fomm_cli.data.portraits.grid import Grid
+from fomm_cli.data.portraits.images import LUMA
+from fomm_cli.data.portraits.surfaces import FACE, Surface, UnfitError, face_triangles, follow_head, surface
 
-FACE = 130.0
-CELL = 3.0  # of the grid that carries hair, neck and torso
 _SIDES, _ABOVE, _BELOW = 0.8, 0.15, 0.6  # room around the picture, in shares of its width or height
-_EARS = 1.0  # cm: the depth of the ears, where the outline of a head is
 _CROWN, _CHIN = 10, 152  # of the 478 points
-LUMA = np.array([0.3, 0.59, 0.11], np.float32)
-
-
-class UnfitError(Exception):
-    """This portrait cannot be moved well; the message says why."""
 
 
 class Portrait(NamedTuple):
@@ -55,23 +48,6 @@ class Portrait(NamedTuple):
     picture: np.ndarray
     points: np.ndarray
     matte: np.ndarray
-
-
-class Surface(NamedTuple):
-    """Vertices that wear the picture.
-
-    points     (V, 3) at rest
-    worn       (V, 2): where in the picture their colour is
-    moves      (43, V, 3): where each expression takes them
-    follow     (V,): how much the head carries them, the body the rest
-    triangles  (N, 3)
-    """
-
-    points: np.ndarray
-    worn: np.ndarray
-    moves: np.ndarray
-    follow: np.ndarray
-    triangles: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -124,10 +100,10 @@ def prepare(portrait: Portrait) -> Figure:
     vertices = found.place(shape + np.tensordot(found.expression, model.expressions, 1))
     _settle(vertices, model, found)
     moves = _moves(model, found, landmarks)
-    face = _face(model, vertices, landmarks, found.scale)
-    grid = _Grid(model, vertices, moves, landmarks, matte, face, found)
-    follow = _follow(landmarks, vertices[SKIN, 0], vertices[SKIN, 1])
-    front = _surface(vertices, vertices, moves, follow, face)
+    face = face_triangles(model, vertices, landmarks, found.scale)
+    grid = Grid(model, vertices, moves, landmarks, matte, face, found)
+    follow = follow_head(landmarks, vertices[SKIN, 0], vertices[SKIN, 1])
+    front = surface(vertices, vertices, moves, follow, face)
     teeth = model.triangles["teeth"]
     teeth = teeth[model.neutral[teeth, 2].min(1) > 7.6]  # molars would stand in the corners like bars
     inside = np.concatenate([model.triangles["mouth"], model.triangles["gums"], teeth])
@@ -145,7 +121,7 @@ def prepare(portrait: Portrait) -> Figure:
         fit=found,
         rest=np.where([name.startswith("eye") for name in model.names], 0, found.expression).astype(np.float32),
         skin=(grid.surface, front, grid.back),
-        mouth=_surface(vertices, vertices, moves, everywhere, inside),
+        mouth=surface(vertices, vertices, moves, everywhere, inside),
         tissue=kinds[np.unique(inside)],
         eyes=(
             _eye(0, model, found, vertices, points, picture, light),
@@ -240,158 +216,6 @@ def _moves(model: HeadModel, found: Fit, landmarks: np.ndarray) -> np.ndarray:
         travel = float((lids[1:3] - lids[[5, 4]]).mean())
         moves[column] *= 1.05 * np.clip(_lid_gap(landmarks, side) / travel, 0.3, 1.6)
     return moves
-
-
-def _normals(points: np.ndarray, triangles: np.ndarray) -> np.ndarray:
-    """(V,): how much each vertex faces the viewer."""
-    a, b, c = (points[triangles[:, k]] for k in range(3))
-    flat = np.cross(b - a, c - a)
-    total = np.stack(
-        [np.bincount(triangles.ravel(), np.repeat(flat[:, k], 3), minlength=len(points)) for k in range(3)], 1
-    )
-    facing = total[:, 2] / np.linalg.norm(total, axis=1).clip(1e-6)
-    return facing if np.median(facing[:6706]) > 0 else -facing
-
-
-def _face(model: HeadModel, vertices: np.ndarray, landmarks: np.ndarray, scale: float) -> np.ndarray:
-    """The triangles of the face that look at the viewer, with all of eyes and mouth, up to the forehead."""
-    triangles = model.triangles["narrow"]
-    skin = np.concatenate([model.triangles["face"], model.triangles["head"]])
-    facing = _normals(vertices[SKIN], skin)[triangles].mean(1)
-    middle = vertices[triangles].mean(1)[:, :2]
-    near = np.zeros(len(triangles), bool)
-    for part, reach in ((EYES[0], 0.8), (EYES[1], 0.8), (LIPS, 1.1)):
-        near |= np.linalg.norm(middle[:, None] - landmarks[part], axis=-1).min(1) < reach * scale
-    kept = ((facing > 0.28) | near) & (middle[:, 1] > landmarks[BROWS, 1].min() - 2.3 * scale)
-    chosen = triangles[kept]
-    edges = np.linalg.norm(vertices[chosen][:, [1, 2, 0], :2] - vertices[chosen][..., :2], axis=-1)
-    if edges.max() > 15:
-        raise UnfitError(f"the fitted face is torn: an edge of {edges.max():.0f} px")
-    return chosen
-
-
-def _follow(landmarks: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """1 on the head, falling along the neck; beside the jaw lie shoulders, which hardly follow."""
-    chin, jaw = landmarks[8, 1], landmarks[[4, 12], 0]
-    half, middle = (jaw[1] - jaw[0]) / 2, jaw.mean()
-    along = 1 - images.smooth((y - chin - 0.02 * FACE) / (0.5 * FACE))
-    aside = images.smooth((np.abs(x - middle) - half) / (1.2 * half))
-    return along * (1 - 0.8 * aside * images.smooth((y - landmarks[57, 1]) / (0.35 * FACE)))
-
-
-def _surface(
-    points: np.ndarray, worn: np.ndarray, moves: np.ndarray, follow: np.ndarray, triangles: np.ndarray
-) -> Surface:
-    """Only the vertices in use."""
-    used, numbered = np.unique(triangles, return_inverse=True)
-    return Surface(
-        points[used].astype(np.float32),
-        worn[used, :2].astype(np.float32),
-        np.ascontiguousarray(moves[:, used]),
-        follow[used].astype(np.float32),
-        numbered.reshape(triangles.shape),
-    )
-
-
-class _Grid:
-    """The whole person on a regular grid, behind the face: hair, ears, neck, torso."""
-
-    def __init__(
-        self,
-        model: HeadModel,
-        vertices: np.ndarray,
-        moves: np.ndarray,
-        landmarks: np.ndarray,
-        matte: np.ndarray,
-        face: np.ndarray,
-        found: Fit,
-    ) -> None:
-        self.high, self.wide = (int(np.ceil(side / CELL)) + 1 for side in matte.shape)
-        self.x, self.y = np.meshgrid(np.arange(self.wide) * CELL, np.arange(self.high) * CELL)
-        self.matte = images.sample(matte[..., None], self.x, self.y)[..., 0]
-        skin = np.concatenate([model.triangles["face"], model.triangles["head"]])
-        flat = (vertices[SKIN] / np.array([CELL, CELL, 1])).astype(np.float32)
-        hits = rasterise(flat, skin, self.high, self.wide)
-        facing = self._map(hits.pixel, hits.take(skin, _normals(vertices[SKIN], skin)[:, None].astype(np.float32)))[
-            ..., 0
-        ]
-        depth = self._map(hits.pixel, hits.take(skin, flat[:, 2:]))[..., 0]
-        core = self._map(rasterise(flat, face, self.high, self.wide).pixel, 1.0) > 0
-        for part in (*EYES, LIPS):
-            core |= images.polygon(self.high, self.wide, landmarks[part] / CELL)
-        depth = self._depth(depth, facing, core, landmarks, found)
-        count = len(model.names)
-        carried = moves[:, SKIN].transpose(1, 0, 2).reshape(-1, count * 3)
-        seen = facing > 0.1
-        spread = images.fill(self._map(hits.pixel, hits.take(skin, carried)), seen)
-        spread *= images.smooth(2 * images.blur(seen.astype(np.float32), 0.06 * FACE / CELL))[..., None]
-        spread = spread.reshape(-1, count, 3).transpose(1, 0, 2)
-        spread[model.columns("eyeBlink", "eyeWide")] = 0  # the lids are the face's
-        points = np.stack([self.x, self.y, depth], -1).reshape(-1, 3)
-        follow = _follow(landmarks, self.x, self.y).ravel()
-        self.surface = _surface(points, points, spread, follow, self._cells(landmarks, core))
-        self.back = self._back(points, spread, follow, landmarks, found)
-
-    def _map(self, pixels: np.ndarray, values: np.ndarray | float) -> np.ndarray:
-        channels = () if isinstance(values, float) else values.shape[1:]
-        image = np.zeros((self.high * self.wide, *channels), np.float32)
-        image[pixels] = values
-        return image.reshape(self.high, self.wide, *channels)
-
-    def _depth(
-        self, depth: np.ndarray, facing: np.ndarray, core: np.ndarray, landmarks: np.ndarray, found: Fit
-    ) -> np.ndarray:
-        """Of the head where it faces us, between there and the outline of the hair (the plane of the ears) smooth."""
-        chin = landmarks[8, 1]
-        known = (facing > 0.45) & (self.y < chin + 0.25 * FACE)
-        ears, neck = (found.turn(np.array(point))[2] for point in ((0, 0, _EARS), (0, -12, 2.0)))
-        behind = np.where(self.y > chin + 0.45 * FACE, neck, ears)
-        weight = np.where(known, 1.0, 0.5 * (self.matte < 0.3))
-        lifted = images.fill(np.where(known, depth, behind).astype(np.float32), weight)
-        lifted = np.where(known, images.blur(np.where(known, depth, lifted), 0.8), images.blur(lifted, 2.5))
-        return lifted - 0.25 * found.scale * core  # the face lies in front and wins
-
-    def _back(
-        self, points: np.ndarray, moves: np.ndarray, follow: np.ndarray, landmarks: np.ndarray, found: Fit
-    ) -> Surface:
-        """What a turned head shows behind its ears: the front mirrored, in the colour of the outline above them."""
-        ears = found.turn(np.array([0, 0, _EARS]))[2]
-        behind = points.copy()
-        inward = images.smooth(2 * images.blur(self.matte, 1.2 * found.scale / CELL) - 1).ravel()
-        top = self.y[(self.matte > 0.5).any(1)].min()
-        inward *= images.smooth((landmarks[8, 1] - 0.1 * FACE - self.y) / (0.4 * FACE)).ravel()
-        inward *= images.smooth((self.y - top) / (0.5 * FACE)).ravel()
-        mirrored = np.minimum(ears - 0.6 * (points[:, 2] - ears).clip(0), points[:, 2])
-        behind[:, 2] += (mirrored - points[:, 2]) * inward - 0.15 * found.scale
-        middle, brows = landmarks[27:31, 0].mean(), landmarks[BROWS, 1].mean()
-        rows = (np.minimum(self.y[:, 0], brows - 0.2 * FACE) / CELL).astype(int).clip(0)
-        solid = images.blur(self.matte, 1)[rows] > 0.97
-        left = np.where(solid & (self.x < middle), self.x, middle).min(1) + 2
-        right = np.where(solid & (self.x > middle), self.x, middle).max(1) - 2
-        worn = np.stack(
-            [np.where(self.x < middle, left[:, None], right[:, None]), (rows * CELL)[:, None] + 0 * self.x], -1
-        )
-        near = images.grow(1 - self.matte, 10) > 0.5
-        ring = (self.matte > 0.95) & near & (self.y < landmarks[8, 1] - 0.1 * FACE)
-        corners = self._corners()
-        corners = corners[ring.ravel()[corners].all(1)]
-        triangles = np.concatenate([corners[:, [0, 1, 2]], corners[:, [0, 2, 3]]])
-        return _surface(behind, worn.reshape(-1, 2), moves, follow, triangles)
-
-    def _corners(self) -> np.ndarray:
-        """(cells, 4) vertices around each cell."""
-        number = np.arange(self.high * self.wide).reshape(self.high, self.wide)
-        return np.stack([number[:-1, :-1], number[:-1, 1:], number[1:, 1:], number[1:, :-1]], -1).reshape(-1, 4)
-
-    def _cells(self, landmarks: np.ndarray, core: np.ndarray) -> np.ndarray:
-        holes = np.zeros((self.high, self.wide), bool)
-        for part, across, down in ((EYES[0], 1.05, 1.66), (EYES[1], 1.05, 1.66), (slice(48, 60), 1.05, 1.08)):
-            middle = landmarks[part].mean(0)
-            wider = middle + (landmarks[part] - middle) * np.array([across, down])
-            holes |= images.polygon(self.high, self.wide, wider / CELL)
-        corners = self._corners()
-        used = (self.matte.ravel()[corners].max(1) > 0.03) & ~(holes & core).ravel()[corners].any(1)
-        return np.concatenate([corners[used][:, [0, 1, 2]], corners[used][:, [0, 2, 3]]])
 
 
 def _backdrop(picture: np.ndarray, matte: np.ndarray) -> np.ndarray:

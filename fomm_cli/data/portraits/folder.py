@@ -22,9 +22,10 @@ import torch
 from PIL import Image
 
 from fomm_cli.data.portraits.clip import Others, Scene, draw_clip, part_boxes, sample_scene
-from fomm_cli.data.portraits.figure import Figure, UnfitError, prepare
+from fomm_cli.data.portraits.figure import Figure, prepare
 from fomm_cli.data.portraits.play import Acting, sample_acting
 from fomm_cli.data.portraits.reading import Reader, Sitting, people
+from fomm_cli.data.portraits.surfaces import UnfitError
 from fomm_cli.data.synth import PARTS, Progress, SynthSettings, write_pairs_table, write_strip
 from fomm_cli.errors import FommError
 from fomm_cli.files.disk import atomic_path, write_text

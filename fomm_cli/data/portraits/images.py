@@ -9,6 +9,9 @@ from PIL import Image, ImageDraw
 
 from fomm_cli.model.geometry import warp
 
+LUMA = np.array([0.3, 0.59, 0.11], np.float32)
+"""Weights of red, green and blue in brightness."""
+
 
 def _tensor(image: np.ndarray) -> torch.Tensor:
     deep = image if image.ndim == 3 else image[..., None]

@@ -14,7 +14,8 @@ from zipfile import BadZipFile
 import numpy as np
 from PIL import Image
 
-from fomm_cli.data.portraits.figure import Portrait, UnfitError
+from fomm_cli.data.portraits.figure import Portrait
+from fomm_cli.data.portraits.surfaces import UnfitError
 from fomm_cli.errors import FommError
 from fomm_cli.media.image import read_image
 
