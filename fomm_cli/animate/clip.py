@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from fractions import Fraction
 from itertools import islice
 from pathlib import Path
-from typing import Any
+
+import numpy as np
 
 from fomm_cli.animate.driving import Driving, open_driving
 from fomm_cli.animate.layouts import LAYOUTS, Step
@@ -90,13 +91,13 @@ def render_clip(
         engine = scene.runner.engine
         warnings = check_fit(motion, engine.family.name, scene.pose, engine.detector, settings.force_motion)
         anchor, steered = _steered(scene, motion, settings)
-        moved = scene.transfer(steered.motion.poses, steered.anchor, settings.mode, settings.adapt_scale)
         shown = driving if any(layout != "result" for _, layout in outputs) else None
-        steps = _steps(scene, steered.motion, motion.poses, moved, shown)
+        steps, points = _steps(scene, motion, steered, settings, shown), []
         with contextlib.closing(threaded(steps, 4 * scene.runner.batch)) as ready:
             for count, step in enumerate(ready, 1):
                 for picture, writer in writers:
                     writer.write(picture(scene, step), step.time, step.lasts)
+                points.append(step.moved[0][step.row])
                 progress("render", count, len(steered.motion))
     if anchor is not None and anchor.distance is not None and anchor.distance > FAR:
         warnings.append(_far(anchor))
@@ -115,7 +116,7 @@ def render_clip(
         distance=anchor.distance if anchor else None,
         seconds=time.perf_counter() - begun,
         clamped=steered.clamped,
-        jitter=jitter(moved[0]) * (min(engine.size) - 1) / 2,
+        jitter=jitter(np.stack(points)) * (min(engine.size) - 1) / 2,
         loop_jump=steered.loop_jump,
         warnings=[*warnings, *steered.warnings],
     )
@@ -132,9 +133,9 @@ def _steered(scene: Scene, motion: Motion, settings: Settings) -> tuple[Anchor |
     return anchor, steer(motion, settings.controls, anchor.index)
 
 
-def _steps(scene: Scene, timing: Motion, poses: Any, moved: Any, shown: Driving | None) -> Iterator[Step]:
-    """Batch by batch: moved poses at the times of a motion; with the pictures of the driving `shown`, and its poses."""
-    size = scene.runner.batch
+def _steps(scene: Scene, seen: Motion, steered: Steered, settings: Settings, shown: Driving | None) -> Iterator[Step]:
+    """Batch by batch: the steered motion made the source's; with what was `seen`, and the pictures it was seen in."""
+    size, timing = scene.runner.batch, steered.motion
     pictures = None if shown is None else threaded(shown.read(), 2 * size)
     with contextlib.closing(pictures) if pictures is not None else contextlib.nullcontext():
         for start in range(0, len(timing), size):
@@ -144,9 +145,13 @@ def _steps(scene: Scene, timing: Motion, poses: Any, moved: Any, shown: Driving 
                 frames = [frame for frame, _, _ in islice(pictures, len(frames))]
                 if len(frames) < span.stop - start:
                     raise FommError("The driving clip changed while it was read.", "Run the command again.")
-            for row, result in enumerate(scene.render(pick(moved, span))):
+            poses = pick(timing.poses, span)
+            moved = scene.transfer(poses, steered.anchor, settings.mode, settings.adapt_scale)
+            if frames[0] is not None:  # a layout that shows the driving marks what was seen in it
+                poses = pick(seen.poses, span)
+            for row, result in enumerate(scene.render(moved)):
                 at = start + row
-                yield Step(result, timing.times[at], timing.lasts(at), frames[row], poses, moved, at)
+                yield Step(result, timing.times[at], timing.lasts(at), frames[row], poses, moved, row)
 
 
 def check_settings(settings: Settings) -> None:

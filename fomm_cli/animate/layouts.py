@@ -18,7 +18,7 @@ class Step(NamedTuple):
 
     time, lasts   when it is shown, and how long, in seconds
     driving       the driving frame, in the network's size; None where no layout shows it
-    poses, moved  the poses of the whole clip, as they were detected and as they are rendered
+    poses, moved  the poses of a whole batch, as they were detected and as they are rendered
     row           this frame's place in them
     """
 

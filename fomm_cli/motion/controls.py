@@ -89,10 +89,10 @@ def steer(motion: Motion, controls: Controls, anchor: int | None = None) -> Stee
     head, cannot do what is asked for.
     """
     row = anchor if anchor is not None else motion.anchor or 0
-    space = motion.space(row)
-    steered = Steered(motion, space.anchor)
+    steered = Steered(motion, motion.rest(row))
     if controls.idle:
         return steered
+    space = motion.space(row)
     channels = space.channels(motion.poses)
     if controls.smooth:
         channels = smoothed(channels, motion.seconds, controls.smooth, cuts(motion))

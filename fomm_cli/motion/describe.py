@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from fomm_cli.chart import Curve, page, panel
 from fomm_cli.errors import FommError
 from fomm_cli.media.image import write_image
+from fomm_cli.model.relative import Split
 from fomm_cli.motion.controls import cuts
 from fomm_cli.motion.motion import Motion, jitter
 
@@ -18,6 +19,7 @@ from fomm_cli.motion.motion import Motion, jitter
 def summary(motion: Motion) -> dict[str, Any]:
     """Length, movement and origin as plain values. Lengths are in units of [-1, 1], or `_px` of the network's frame."""
     points = np.asarray(motion.poses[0], dtype=np.float64)
+    head = _head(motion)
     pixels = (min(motion.size) - 1) / 2
     seconds = motion.seconds
     speeds = _speeds(points, seconds)
@@ -43,7 +45,7 @@ def summary(motion: Motion) -> dict[str, Any]:
         "speed_px": round(float(speeds.mean() * pixels), 2),
         "jitter_px": round(jitter(points) * pixels, 4),
         "pose_spread": None if motion.relative else round(float(spread), 4),
-        "head_share": None if motion.relative else round(_head(motion)[1], 3),
+        "head_share": None if head is None else round(head.explained, 3),
         "mirror_residual": None if motion.partner is None else round(motion.residual, 4),
         "sound": "embedded" if motion.sound else "referenced" if "fomm.audio" in motion.notes else None,
         "history": list(motion.history),
@@ -63,9 +65,10 @@ def plot(motion: Motion, path: str | Path, force: bool = False) -> None:
         panel("step to the next pose, in sizes of it", [Curve("", seconds[1:], motion.steps())]),
         panel("speed, in units of [-1, 1] a second", [Curve("", seconds[1:], _speeds(points, seconds))]),
     ]
-    if not motion.relative:
-        head = _head(motion)[0]
-        turns = np.stack([np.degrees(head[:, 1]), 100 * np.expm1(head[:, 0])], axis=1)
+    head = _head(motion)
+    if head is not None and {"turn", "size"} <= set(motion.space().parts):
+        turn, size = (head.head[:, motion.space().parts[part]].mean(axis=1) for part in ("turn", "size"))
+        turns = np.stack([np.degrees(turn), 100 * np.expm1(size)], axis=1)
         panels.append(panel("the head: turn in degrees (red), growth in % (blue)", _lines(seconds, turns)))
     log = _logarithms(motion)
     if log is not None:
@@ -91,16 +94,24 @@ def _speeds(points: NDArray[Any], seconds: NDArray[Any]) -> NDArray[np.float64]:
     return moved / np.diff(seconds)
 
 
-def _head(motion: Motion) -> tuple[NDArray[np.float64], float]:
-    space = motion.space()
-    parted = space.split(space.channels(motion.poses))
-    return parted.head, parted.explained
+def _head(motion: Motion) -> Split | None:
+    """The movement of the whole; None where the motion or its family does not tell it."""
+    if motion.relative:
+        return None
+    try:
+        space = motion.space()
+        return space.split(space.channels(motion.poses))
+    except FommError:
+        return None
 
 
 def _logarithms(motion: Motion) -> NDArray[np.float64] | None:
     """Of the frames' change since the anchor, (T, K, 2, 2); None for points without frames."""
     count = motion.poses[0].shape[1]
-    channels = motion.space().channels(motion.poses)
+    try:
+        channels = motion.space().channels(motion.poses)
+    except FommError:
+        return None
     if channels.shape[1] != 6 * count:
         return None
     return channels[:, 2 * count :].reshape(-1, count, 2, 2)

@@ -17,6 +17,7 @@ and whatever else was there, which is kept.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 from collections.abc import Iterable
@@ -225,7 +226,8 @@ def checked(motion: Motion) -> Motion:
     if motion.partner is not None and sorted(motion.partner) != list(range(points)):
         raise NoMotionError("its mirror does not pair the points")
     try:
-        motion[:1].space().channels(motion.at(0))
+        with contextlib.suppress(FommError):  # a family without a relative space
+            motion[:1].space().channels(motion.at(0))
     except (ValueError, IndexError) as error:
         raise NoMotionError("the shapes of its poses do not go together") from error
     return motion

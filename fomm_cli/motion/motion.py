@@ -139,7 +139,7 @@ class Motion:
     def anchored(self, source: Any, choice: str | int) -> Anchor:
         """The anchor by name: "auto" the nearest frame, "first", or a frame's number."""
         if self.relative:
-            return Anchor(None, None, self.space(0).neutral)
+            return Anchor(None, None, self.rest(0))
         if choice == "auto":
             return self.nearest(source)
         row = 0 if choice == "first" else int(choice)
@@ -150,6 +150,10 @@ class Motion:
             )
         pose = self.at(row)
         return Anchor(row, float(family_of(self.family).distance(source, pose)[0]), pose)
+
+    def rest(self, row: int) -> Any:
+        """The pose that others are relative to where this row is the anchor, a batch of one."""
+        return self.space(row).anchor if self.relative else self.at(row)
 
     def space(self, anchor: int | None = None) -> Space:
         """The relative space about one of its frames: the one named, else the one chosen when it was read, else 0."""
