@@ -26,6 +26,8 @@ NO_TORCH = [
     "motion",
     "model/pose.py",
     "model/relative.py",
+    "model/live_portrait/space.py",
+    "model/regions/space.py",
     "animate",
     "engine/onnx.py",
     "engine/base.py",

@@ -67,8 +67,8 @@ def plot(motion: Motion, path: str | Path, force: bool = False) -> None:
     ]
     head = _head(motion)
     if head is not None and {"turn", "size"} <= set(motion.space().parts):
-        turn, size = (head.head[:, motion.space().parts[part]].mean(axis=1) for part in ("turn", "size"))
-        turns = np.stack([np.degrees(turn), 100 * np.expm1(size)], axis=1)
+        turn, size = (head.head[:, motion.space().parts[part]] for part in ("turn", "size"))
+        turns = np.concatenate([np.degrees(turn), 100 * np.expm1(size)], axis=1)
         panels.append(panel("the head: turn in degrees (red), growth in % (blue)", _lines(seconds, turns)))
     log = _logarithms(motion)
     if log is not None:
