@@ -32,7 +32,7 @@ def smoothed(channels: Array, seconds: Array, strength: float, cuts: Sequence[in
 def _smoothed(seen: Array, seconds: Array, density: float) -> Array:
     """States are (position, velocity) of every channel; their variances are the same for all, whatever the data."""
     count = len(seen)
-    means, guesses = np.zeros((2, count, 2, seen.shape[1]))
+    means = np.zeros((count, 2, seen.shape[1]))
     spreads, expected, moves = np.zeros((3, count, 2, 2))
     mean = np.stack([seen[0], np.zeros_like(seen[0])])
     spread = np.diag([NOISE, 100.0])
@@ -40,7 +40,7 @@ def _smoothed(seen: Array, seconds: Array, density: float) -> Array:
     for at in range(1, count):
         step = seconds[at] - seconds[at - 1]
         moves[at] = move = np.array([[1.0, step], [0.0, 1.0]])
-        guesses[at] = guess = move @ mean
+        guess = move @ mean
         walk = density * np.array([[step**3 / 3, step**2 / 2], [step**2 / 2, step]])
         expected[at] = prior = move @ spread @ move.T + walk
         gain = prior[:, 0] / (prior[0, 0] + NOISE)
@@ -48,7 +48,7 @@ def _smoothed(seen: Array, seconds: Array, density: float) -> Array:
         spreads[at] = spread = prior - np.outer(gain, prior[0])
     for at in range(count - 2, -1, -1):
         gain = spreads[at] @ moves[at + 1].T @ np.linalg.inv(expected[at + 1])
-        means[at] += gain @ (means[at + 1] - guesses[at + 1])
+        means[at] += gain @ (means[at + 1] - moves[at + 1] @ means[at])
     return means[:, 0]
 
 
