@@ -15,10 +15,15 @@ import pytest
 from PIL import Image
 from safetensors.numpy import load_file, save_file
 
+from fomm_cli.animate.clip import Output, Settings, animate_clip
 from fomm_cli.commands.app import main
+from fomm_cli.engine.plain import PlainEngine
 from fomm_cli.errors import FommError
-from fomm_cli.media.video import probe, read_timed
+from fomm_cli.media.image import fit, read_image
+from fomm_cli.media.video import probe, read_frames, read_timed
+from fomm_cli.model.pose import joined, pick
 from fomm_cli.motion import edit, loops
+from fomm_cli.motion.controls import Controls
 from fomm_cli.motion.exchange import export, read_npz
 from fomm_cli.motion.file import load, save
 from fomm_cli.motion.mirror import assignment, partners
@@ -288,6 +293,25 @@ def test_extracted_motion_animates_as_the_clip_does(folder: Path, weights: Path)
         assert probe(folder / f"{number}.mkv").has_audio
         assert first_beep(folder / f"{number}.mkv") == pytest.approx(first_beep(folder / "clip.mkv"), abs=0.03)
     assert load(folder / "same.safetensors").history == ("extract talk.mp4", "edit motion-scale=1")
+
+
+@pytest.mark.parametrize("settings", [{}, {"anchor": "first"}, {"anchor": "4"}, {"mode": "absolute"}])
+def test_without_controls_frames_are_those_of_the_three_seams(folder: Path, settings: dict[str, str]) -> None:
+    """Bit for bit what detect, transfer and render give by hand, in the same batches."""
+    engine = PlainEngine(tiny_model())
+    asked = Settings(controls=Controls(), **settings)  # type: ignore[arg-type]
+    report = animate_clip(engine, "face.png", "talk.mp4", [Output(folder / "out")], asked)
+    seen = [fit(frame, engine.size) for frame in read_frames("talk.mp4")]
+    batches = [slice(start, start + engine.batch) for start in range(0, len(seen), engine.batch)]
+    source = fit(read_image("face.png"), engine.size)
+    pose = engine.detect(source[None])
+    poses = joined([engine.detect(np.stack(seen[batch])) for batch in batches])
+    anchor = None if report.anchor is None else pick(poses, slice(report.anchor, report.anchor + 1))
+    encoded = engine.encode(source)
+    for batch in batches:
+        moved = engine.family.transfer(pose, pick(poses, batch), anchor, asked.mode)
+        for row, frame in enumerate(engine.render(encoded, pose, moved), batch.start):
+            np.testing.assert_array_equal(np.asarray(Image.open(folder / "out" / f"{row:06d}.png")), frame)
 
 
 def test_controls_reach_animate_and_edit_alike(folder: Path, weights: Path, capsys: pytest.CaptureFixture[str]) -> None:
