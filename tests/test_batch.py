@@ -240,6 +240,17 @@ def test_the_verb(folder: Path, weights: Path, capsys: pytest.CaptureFixture[str
     assert main([*command, "--name", "{source}-{driving}.wmv"]) == 2
 
 
+def test_several_processes(folder: Path, weights: Path) -> None:
+    command = ["batch", "--sources", "faces", "--drivings", "clips", "-o", "out", "--weights", str(weights)]
+    arguments = [sys.executable, "-m", "fomm_cli", *command, "--device", "cpu", "--gpus", "2", "--json"]
+    done = subprocess.run(arguments, capture_output=True, text=True)
+    assert done.returncode == 1, done.stderr
+    outcomes = json.loads(done.stdout)
+    assert [outcome["index"] for outcome in outcomes] == list(range(9))
+    assert states(outcomes).count("done") == 4
+    assert len(list((folder / "out").glob("batch-*-of-2.jsonl"))) == 2
+
+
 @pytest.mark.skipif(os.name != "posix", reason="kill -9")
 def test_kill_nine_loses_nothing_and_repeats_nothing(folder: Path, weights: Path) -> None:
     for n in range(3):

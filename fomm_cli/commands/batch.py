@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -121,9 +124,7 @@ def batch(
     if (pairs is None) == (not (sources and drivings)) or (pairs is not None and (sources or drivings or zipped)):
         raise typer.BadParameter("Give --sources and --drivings, or --pairs.", param_hint="'--sources'")
     if gpus > 1:
-        from fomm_cli.commands.train import in_several_processes
-
-        in_several_processes(gpus)
+        _told(_in_processes(gpus), as_json)
         return
     notes: list[str] = []
     console = Console(stderr=True, highlight=False)
@@ -163,12 +164,47 @@ def batch(
             share,
             progress,
         )
+    _told(outcomes, as_json)
+
+
+def _told(outcomes: list[dict[str, Any]], as_json: bool) -> None:
+    """The outcomes on stdout; exit code 1 if any failed, but under torchrun, which would stop the other shares."""
     if as_json:
         typer.echo(json.dumps(outcomes, indent=2))
     else:
         _show(outcomes)
-    if any(outcome["status"] == "failed" or "error" in outcome for outcome in outcomes):
+    if any("error" in outcome for outcome in outcomes) and "TORCHELASTIC_RUN_ID" not in os.environ:
         raise typer.Exit(1)
+
+
+def _in_processes(count: int) -> list[dict[str, Any]]:
+    """The same command in `count` processes, each with its share and its GPU; what became of all items."""
+    words, skip = [], False
+    for word in sys.argv[1:]:
+        if not (skip or word == "--gpus" or word.startswith("--gpus=")):
+            words.append(word)
+        skip = word == "--gpus"
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-m", "fomm_cli", *words, "--json", "--shard", f"{place + 1}/{count}"],
+            env={**os.environ, "LOCAL_RANK": str(place)},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for place in range(count)
+    ]
+    outcomes: list[dict[str, Any]] = []
+    try:
+        for process in processes:
+            said = process.communicate()[0]
+            if process.returncode not in (0, 1) or not said:
+                raise FommError(f"A process ended with {process.returncode}.", "The same command goes on from here.")
+            outcomes += json.loads(said)
+    finally:
+        for process in processes:
+            process.terminate()
+            process.wait()
+    return sorted(outcomes, key=lambda outcome: outcome["index"])
 
 
 def _show(outcomes: list[dict[str, Any]]) -> None:
@@ -198,8 +234,6 @@ def _bytes(text: str) -> int:
 
 def _own(device: str) -> str:
     """Under torchrun `auto` and `cuda` are this process's own GPU, where there is one."""
-    import os
-
     rank = os.environ.get("LOCAL_RANK", "")
     if device not in {"auto", "cuda"} or not rank.isdigit():
         return device
