@@ -204,7 +204,7 @@ def _settle(vertices: np.ndarray, model: HeadModel, found: Fit) -> None:
         ball = EYEBALLS[side]
         vertices[ball, :2] += moves[EYES[side]].mean(0)
         vertices[ball, 2] -= 0.12 * found.scale
-    vertices[TEETH_UPPER, 1] += 0.25 * found.scale
+    vertices[TEETH_UPPER, 1] += 0.18 * found.scale
 
 
 def _moves(model: HeadModel, found: Fit, landmarks: np.ndarray) -> np.ndarray:

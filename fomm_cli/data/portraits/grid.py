@@ -10,7 +10,7 @@ from fomm_cli.data.portraits.geometry import BROWS, EYES, LIPS, SKIN, HeadModel
 from fomm_cli.data.portraits.raster import rasterise
 from fomm_cli.data.portraits.surfaces import FACE, Surface, follow_head, surface, toward_viewer
 
-CELL = 3.0  # pixels between two vertices
+CELL = 4.0  # pixels between two vertices
 _EARS = 1.0  # cm: the depth of the ears, where the outline of a head is
 
 

@@ -31,6 +31,7 @@ _ACCENTS = (
     (("browOuterUp_L", "browInnerUp_L"), 0.40, 0.6),
     (("browOuterUp_R", "browInnerUp_R"), 0.40, 0.6),
 )
+_FARTHEST = 0.6  # half frame sides: a head beyond would leave the frame
 _LIPS_SHUT = ("mouthPress", "mouthRollLower", "mouthRollUpper", "cheekPuff")  # what an open mouth cannot do
 _STREAM = 40  # of random numbers; the trajectories have those below 32
 
@@ -68,11 +69,17 @@ def sample_acting(
     motion = toon.sample_motion(seed, frames, 1, number, rate, held_out)[0]
     at = torch.tensor([number])
     mood, times = uniform(seed, at, 4, _STREAM, held_out)[0].tolist(), torch.arange(frames) / rate
-    # Real heads travel further than toons: in most clips shifts and sizes are drawn out.
-    far = 0.7 + 0.7 * mood[1] if mood[0] < 0.4 else 1.4 + 1.2 * mood[1]
-    near = (1.0, 1.6, 2.4)[int(3 * mood[2])]
+    # Real heads travel further than toons: in most clips to learn from, shifts and sizes are drawn out.
+    far, near = 1.0, 1.0
+    if not held_out:
+        far = 0.7 + 0.7 * mood[1] if mood[0] < 0.4 else 1.4 + 1.2 * mood[1]
+        near = (1.0, 1.6, 2.4)[int(3 * mood[2])]
     motion = toon.Motion(
-        **{**vars(motion), "shift": motion.shift * far, "scale": (motion.scale**near).clamp(*SCALE_RANGE)}
+        **{
+            **vars(motion),
+            "shift": _FARTHEST * (motion.shift * far / _FARTHEST).tanh(),
+            "scale": (motion.scale**near).clamp(*SCALE_RANGE),
+        }
     )
     if still_pose:
         motion = toon.still_pose(motion)
