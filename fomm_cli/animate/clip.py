@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from fractions import Fraction
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -18,6 +19,7 @@ from fomm_cli.animate.scene import Scene, open_scene
 from fomm_cli.animate.settings import Output, Progress, Report, Settings, parse_anchor
 from fomm_cli.animate.stream import threaded
 from fomm_cli.engine.base import Engine
+from fomm_cli.engine.choose import as_engine
 from fomm_cli.errors import FommError, nearest
 from fomm_cli.media.image import Frame
 from fomm_cli.media.video import VideoWriter
@@ -25,8 +27,30 @@ from fomm_cli.model.pose import pick
 from fomm_cli.motion.controls import Steered, steer
 from fomm_cli.motion.fit import check_fit
 from fomm_cli.motion.motion import CLOSE, FAR, Anchor, Motion, jitter
+from fomm_cli.weights.catalogue import DEFAULT
 
-__all__ = ["Output", "Report", "Settings", "animate_clip", "render_clip"]
+__all__ = ["Output", "Report", "Settings", "animate", "animate_clip", "render_clip"]
+
+
+def animate(
+    source: str | Path,
+    driving: str | Path,
+    output: str | Path,
+    weights: Any = None,
+    layout: str = "result",
+    progress: Progress | None = None,
+    **settings: Any,
+) -> Report:
+    """Make a picture move like a clip, from files to a file; what `fomm animate` does.
+
+    >>> animate("portrait.png", "clip.mp4", "moving.mp4", weights="vox-256", crop_source="face")
+
+    weights   what `open_engine` takes, or an engine, which serves any number of calls; None = the default weights
+    layout    what the output shows: a name of `layouts.LAYOUTS`
+    settings  fields of `Settings`
+    """
+    engine = as_engine(weights or DEFAULT)
+    return animate_clip(engine, source, driving, [Output(output, layout)], Settings(**settings), progress)
 
 
 def animate_clip(

@@ -35,7 +35,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
-    help="Make a still picture move: animate, train, evaluate and export first-order motion models.",
+    help="Make a still picture move: animate, train, evaluate and export motion models.",
 )
 
 
