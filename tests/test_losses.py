@@ -57,7 +57,7 @@ def test_equivariance_is_zero_where_the_keypoints_follow_the_picture() -> None:
         2, 0.05, 0.005, 5, torch.zeros(1, dtype=torch.float64), torch.Generator().manual_seed(0)
     )
     points = torch.rand(2, 6, 2, dtype=torch.float64) * 2 - 1
-    assert losses.equivariance_value(transform.points(points), transform.points(points)).item() == 0
+    assert shared.equivariance_value(transform.points(points), transform.points(points)).item() == 0
     slope = transform.jacobian(points)
     assert losses.equivariance_jacobian(torch.linalg.inv(slope), slope).item() < 1e-12
     assert losses.equivariance_jacobian(torch.linalg.inv(slope), 1.5 * slope).item() == pytest.approx(0.25)

@@ -11,6 +11,7 @@ import numpy as np
 from fomm_cli.animate.runner import Runner
 from fomm_cli.animate.scene import Scene
 from fomm_cli.animate.stream import batched
+from fomm_cli.engine.base import check_motion
 from fomm_cli.engine.choose import as_engine
 from fomm_cli.media.image import Frame
 from fomm_cli.model.pose import pick
@@ -46,7 +47,7 @@ class Animator:
         batch: int | None = None,
     ) -> None:
         self.runner = Runner(as_engine(model), batch)
-        self.runner.engine.family.check_mode(mode)
+        check_motion(self.runner.engine, mode, adapt_scale)
         self.mode = mode
         self.adapt_scale = adapt_scale
         self.scene = Scene(self.runner, source)

@@ -21,7 +21,7 @@ from fomm_cli.animate.pairs import Item
 from fomm_cli.animate.runner import Runner
 from fomm_cli.animate.scene import Scene, open_scene
 from fomm_cli.animate.settings import Output, Progress, Settings
-from fomm_cli.engine.base import Engine
+from fomm_cli.engine.base import Engine, check_motion
 from fomm_cli.errors import FommError
 from fomm_cli.shards import Shard
 from fomm_cli.weights.identity import file_of
@@ -142,7 +142,7 @@ class _Desk:
             if not path.exists():
                 raise FommError(f"{path} does not exist.", "Check the path, or --root.")
         runner = self._running(item.own.get("weights", self.wishes.weights))
-        runner.engine.family.check_mode(settings.mode)
+        check_motion(runner.engine, settings.mode, settings.adapt_scale)
         scene = self._kept.get(
             ("source", item.source, settings.crop_source),
             lambda: open_scene(runner, item.source, settings.crop_source, settings.face_detector, clips=True),

@@ -18,7 +18,7 @@ from fomm_cli.animate.runner import Runner
 from fomm_cli.animate.scene import Scene, open_scene
 from fomm_cli.animate.settings import Output, Progress, Report, Settings, parse_anchor
 from fomm_cli.animate.stream import threaded
-from fomm_cli.engine.base import Engine
+from fomm_cli.engine.base import Engine, check_motion
 from fomm_cli.engine.choose import as_engine
 from fomm_cli.errors import FommError, nearest
 from fomm_cli.media.image import Frame
@@ -69,7 +69,7 @@ def animate_clip(
     settings, progress = settings or Settings(), progress or (lambda *_: None)
     source, driving = Path(source), Path(driving)
     check_settings(settings)
-    engine.family.check_mode(settings.mode)
+    check_motion(engine, settings.mode, settings.adapt_scale)
     for path, layout in outputs:
         if layout not in LAYOUTS:
             raise FommError(f"There is no layout {layout!r}.", nearest(layout, list(LAYOUTS)))

@@ -11,9 +11,11 @@ import torch
 
 from fomm_cli.config.schema import Config
 from fomm_cli.device import describe, keep_freed_memory, peak_memory, resolve
+from fomm_cli.model.families import family_of
+from fomm_cli.model.training import recipe_of
 from fomm_cli.train import perceptual
 from fomm_cli.train.state import Part, State
-from fomm_cli.train.step import draw_transform
+from fomm_cli.train.step import draw_transform, draw_uniform
 
 WARM_UP = 2
 
@@ -106,6 +108,7 @@ def _batch(config: Config, device: torch.device) -> list[Part]:
     height, width = config.data.frame_shape
     size = config.train.batch_size // config.train.accumulate
     generator = torch.Generator().manual_seed(0)
+    recipe = recipe_of(family_of(config.model), config.train)
     parts = []
     for number in range(config.train.accumulate):
         source, driving = (
@@ -114,7 +117,10 @@ def _batch(config: Config, device: torch.device) -> list[Part]:
             .contiguous(memory_format=torch.channels_last)
             for _ in range(2)
         )
-        parts.append(Part(source, driving, draw_transform(config.train.transform, size, source, 0, number)))
+        drawn = size, source, 0, number
+        transform = draw_transform(config.train.transform, *drawn, euclidean=recipe.euclidean)
+        uniform = draw_uniform(recipe.uniforms(config.model), *drawn)
+        parts.append(Part(source, driving, transform, uniform=uniform))
     return parts
 
 

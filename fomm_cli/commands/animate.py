@@ -53,9 +53,9 @@ def animate(
         None, "-o", "--output", metavar="OUT", help="mp4, webm, mov, mkv, gif, or no suffix: a folder of png."
     ),
     weights: Weights = None,
-    mode: Mode = typer.Option(Mode.RELATIVE, "--mode", help="Of the motion."),
-    adapt_scale: bool = typer.Option(
-        True, "--adapt-scale/--no-adapt-scale", help="Relative: fit movements to the source's size."
+    mode: Mode | None = typer.Option(None, "--mode", help="Of the motion; the weights' own, mostly relative."),
+    adapt_scale: bool | None = typer.Option(
+        None, "--adapt-scale/--no-adapt-scale", help="Relative: fit movements to the source's size, or not."
     ),
     anchor: str = typer.Option(
         "auto", "--anchor", metavar="auto|first|N", help="The driving frame that stands for the source's pose."
@@ -113,9 +113,11 @@ def animate(
         raise FommError(f"{path} exists already.", "Choose another name, or overwrite it with --force.")
     console = Console(stderr=True, highlight=False)
     runner = opened(weights, device, engine, precision, console, cuda_graphs)
+    usual_mode, usual_scale = runner.usual
+    chosen = usual_mode if mode is None else mode.value
     settings = Settings(
-        mode=mode,
-        adapt_scale=adapt_scale,
+        mode=chosen,
+        adapt_scale=usual_scale if adapt_scale is None else adapt_scale,
         anchor=anchor,
         crop_source=crop_source,
         crop_driving=crop_driving,
@@ -130,7 +132,7 @@ def animate(
         report = animate_clip(runner, source, driving, [Output(path, layout)], settings, progress)
     tell(report, console)
     if as_json:
-        typer.echo(json.dumps(document(report, runner, mode), indent=2))
+        typer.echo(json.dumps(document(report, runner, chosen), indent=2))
     else:
         typer.echo(str(path))
 

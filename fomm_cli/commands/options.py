@@ -17,6 +17,7 @@ import typer
 class Mode(StrEnum):
     RELATIVE = "relative"
     ABSOLUTE = "absolute"
+    AVD = "avd"
 
 
 class Layout(StrEnum):

@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 
 
 def train(
-    source: str = typer.Argument(..., metavar="PRESET|FILE", help="A preset (`fomm config list`) or a YAML file."),
+    source: str = typer.Argument(
+        ..., metavar="PRESET|FILE|avd", help="A preset (`fomm config list`), a YAML file, or avd: the second stage."
+    ),
     data: Path = typer.Option(..., "--data", metavar="DIR", help="The data set: clips, or folders train/ and test/."),
     overrides: Set = NONE,
     init: str | None = typer.Option(None, "--init", metavar="WEIGHTS", help="Start from these weights."),
@@ -46,19 +48,24 @@ def train(
 ) -> None:
     """Train a network.
 
-    Everything scientific stands in the preset and is changed with --set; the flags say where and how.
+    Everything scientific stands in the preset and is changed with --set; the flags say where and how. `avd` goes on
+    from --init: it trains the network of `animate --mode avd`, in families that have one, by the weights' own settings.
     """
     from rich.console import Console
 
     from fomm_cli.config import reading as configs
     from fomm_cli.train.run import Options
+    from fomm_cli.train.start import second_stage
 
     if gpus > 1 and not dry_run:
         in_several_processes(gpus)
         return
-    config, ignored = configs.read(source, overrides)
-    if ignored:
-        typer.echo(f"Ignored, without meaning here: {', '.join(ignored)}", err=True)
+    if source == "avd":
+        config = second_stage(init, overrides)
+    else:
+        config, ignored = configs.read(source, overrides)
+        if ignored:
+            typer.echo(f"Ignored, without meaning here: {', '.join(ignored)}", err=True)
     options = Options(
         data=str(data),
         seed=seed,

@@ -64,8 +64,8 @@ class DataConfig(Frozen):
 class AnimateConfig(Frozen):
     """How the authors of a model would animate with it."""
 
-    mode: Literal["relative", "absolute"] = "relative"
-    """Relative: the driving's change since its anchor is applied to the source's pose."""
+    mode: Literal["relative", "absolute", "avd"] = "relative"
+    """Relative: the driving's change since its anchor is applied to the source's pose. Avd: by a network of its own."""
     adapt_scale: bool = True
     """Scale movements by the ratio of the hulls of the two keypoint sets."""
 
@@ -97,9 +97,16 @@ class Config(Frozen):
     @field_validator("train", mode="before")
     @classmethod
     def _trained_as_its_family(cls, value: Any, info: ValidationInfo) -> Any:
-        if not isinstance(value, dict) or "model" not in info.data:
+        if "model" not in info.data:  # it is told what is wrong with that; of this section nothing can be said yet
+            return TrainConfig()
+        if not isinstance(value, dict):
             return value
-        return family_of(info.data["model"]).Train.model_validate(value)
+        family = family_of(info.data["model"])
+        if value.get("stage") == "avd":
+            if family.AvdTrain is None:
+                raise ValueError(f"{family.title} has no second stage")
+            return family.AvdTrain.model_validate(value)
+        return family.Train.model_validate(value)
 
     @model_validator(mode="after")
     def _sizes_divide(self) -> Config:

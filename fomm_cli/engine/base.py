@@ -7,6 +7,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from fomm_cli.errors import FommError
 from fomm_cli.model.family import Family
 
 Frames = NDArray[np.uint8]
@@ -30,6 +31,10 @@ class Engine(Protocol):
     """How many frames at a time are worth giving here: a first guess, not a limit."""
     detector: str
     """The identity of the network that sees the poses, "sha256:..."; "" where it is not known."""
+    usual: tuple[str, bool]
+    """How the weights' authors animate: the mode, and whether relative movements are scaled."""
+    disentangles: bool
+    """Whether these weights hold the network of mode avd."""
     name: str
     """What runs and where, for people, such as "plain fp32 on cpu (2 threads)"."""
 
@@ -52,3 +57,16 @@ class Engine(Protocol):
     def settle(self, source: Any, driving: Any) -> Any:
         """The last word on poses before they are rendered; most families leave them as they are."""
         ...
+
+
+def check_motion(engine: Engine, mode: str, adapt_scale: bool) -> None:
+    """Refuse a way to carry motion over that this family, or these weights, do not have."""
+    family = engine.family
+    family.check_mode(mode)
+    if mode == "avd" and not engine.disentangles:
+        raise FommError(
+            "These weights do not hold the network of mode avd.",
+            "`fomm train avd --init WEIGHTS` trains it; or use --mode relative.",
+        )
+    if mode == "relative" and not adapt_scale and family.always_scales:
+        raise FommError(f"Relative motion is always scaled in {family.title}.", "Leave out --no-adapt-scale.")

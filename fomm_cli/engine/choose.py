@@ -70,7 +70,8 @@ def make_engine(
     """The engine of these names around a model in eval mode, on the device of its parameters.
 
     engine       auto: the fused one where it can run this model, else plain: the model as it is written
-    precision    auto: see `best_precision`; the plain engine has fp32 alone
+    precision    auto: see `best_precision`; the plain engine runs fp32, and bf16 only when
+                 asked and where there is no fused one
     cuda_graphs  the fused engine on CUDA: replay recorded kernels
     Raises FommError for a name that is not known and for a pair that does not go together.
     """
@@ -81,12 +82,12 @@ def make_engine(
     if engine == "fused" and not fusable:
         raise FommError(f"The fused engine does not run {model.family.title}.", "Leave out --engine.")
     if engine == "plain" or not fusable:
-        if precision not in ("auto", "fp32") or cuda_graphs:
+        if precision not in (("auto", "fp32") if fusable else ("auto", "fp32", "bf16")) or cuda_graphs:
             option = "--cuda-graphs" if cuda_graphs else f"--precision {precision}"
             raise FommError(f"The plain engine has no {option}.", "Use --engine fused." if fusable else "Leave it out.")
         from fomm_cli.engine.plain import PlainEngine
 
-        return PlainEngine(model)
+        return PlainEngine(model, "fp32" if precision == "auto" else precision)
     from fomm_cli.engine.fused import FusedEngine
 
     device = next(model.parameters()).device

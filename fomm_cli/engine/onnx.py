@@ -45,6 +45,9 @@ class OnnxEngine:
         out = self.card.get("output_size", self.card["size"])
         self.output_size: tuple[int, int] = (out[0], out[1])
         self.family = family_of(self.card["config"]["model"])
+        usual = self.card["config"].get("animate", {})
+        self.usual = str(usual.get("mode", "relative")), bool(usual.get("adapt_scale", True))
+        self.disentangles = "disentangle" in self.card["graphs"]
         self.batch = 4
         self.name = f"onnx {self.card['precision']} on {'cuda' if 'CUDA' in providers[0] else 'cpu'} (onnxruntime)"
         self._sessions = {

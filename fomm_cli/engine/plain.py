@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
@@ -19,29 +20,39 @@ from fomm_cli.weights.identity import of_model
 
 
 class PlainEngine:
-    """Any model in float32, where its parameters are; uint8 crosses the device border, both ways."""
+    """Any model as it is written, where its parameters are; uint8 crosses the device border, both ways.
 
-    def __init__(self, model: AnimationModel) -> None:
+    precision  bf16 runs encode and render under autocast; poses and whatever a family keeps apart stay float32
+    """
+
+    def __init__(self, model: AnimationModel, precision: str = "fp32") -> None:
         self.model = model
+        self.bf16 = precision == "bf16"
         self.device = next(model.parameters()).device
-        self.family = model.family
+        self.family, self.usual = model.family, model.usual
+        self.disentangles = "disentangle" in model.pose_seams
         self.size, self.output_size = model.size, model.output_size
         self.detector = of_model(model)
         self.batch = batch_size(self.device, model.size)
-        self.name = f"plain fp32 on {describe(self.device)}"
+        self.name = f"plain {precision} on {describe(self.device)}"
 
     def detect(self, frames: Frames) -> Any:
         with running():
             return to_arrays(self.model.detect(to_tensor(frames, self.device)))
 
     def encode(self, frame: NDArray[np.uint8]) -> Any:
-        with running():
+        with running(), self._autocast():
             return self.model.encode(to_tensor(frame[None], self.device))
 
     def render(self, encoded: Any, source: Any, driving: Any) -> Frames:
         with running():
             poses = to_tensors(source, self.device), to_tensors(driving, self.device)
-            return to_frames(self.model.render(encoded, *poses, deformed=False).prediction)
+            with self._autocast():
+                rendered = self.model.render(encoded, *poses, deformed=False)
+            return to_frames(rendered.prediction)
+
+    def _autocast(self) -> AbstractContextManager[Any]:
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16)
 
     def disentangle(self, source: Any, driving: Any) -> Any:
         with running():

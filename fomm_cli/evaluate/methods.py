@@ -101,7 +101,9 @@ class Network:
             pose = found
             if mode == "relative":
                 pose = self.model.family.transfer(kp_source, found, kp_initial, "relative", adapt_scale)
-            rendered = self.model.render(encoded, kp_source, pose, deformed=False)
+            # What lies behind moves with the camera only where both are frames of one clip.
+            background = self.model.background(source.expand_as(driving), driving) if mode == "reconstruction" else None
+            rendered = self.model.render(encoded, kp_source, pose, background=background, deformed=False)
             return Take(rendered.prediction, found.value)
 
         return perform

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -116,7 +117,7 @@ def _card(graph: Graph, file: Path) -> dict[str, Any]:
 
 
 def _port(graph: Graph, name: str, tensor: Tensor) -> dict[str, Any]:
-    base = name.removesuffix("_source").removesuffix("_driving")
+    base = re.sub(r"_(source|driving|\d+)$", "", name)
     shape: list[int | str] = list(tensor.shape)
     if name in graph.free:
         shape[0] = "batch"
@@ -127,5 +128,5 @@ def _port(graph: Graph, name: str, tensor: Tensor) -> dict[str, Any]:
         "dtype": str(tensor.dtype).removeprefix("torch."),
         "range": ranges.get(base),
         "meaning": _MEANING.get(base, f"the field {base} of a pose or of the encoded source")
-        + (f" of the {name.rpartition('_')[2]}" if base != name else ""),
+        + (f" of the {name.rpartition('_')[2]}" if name.endswith(("_source", "_driving")) else ""),
     }

@@ -119,19 +119,18 @@ def _torch(graph: Graph) -> Run:
 def _chain(
     views: dict[str, Graph], runs: dict[str, Run], batch: NDArray[Any], source: NDArray[Any]
 ) -> dict[str, tuple[list[NDArray[Any]], list[NDArray[Any]]]]:
-    """Inputs and outputs of each graph when source and driving frames go through all three."""
+    """Inputs and outputs of each graph when source and driving frames go through all of them."""
     driving = runs["detect"]([batch])
     still = runs["detect"]([source])
     encoded = runs["encode"]([source])
     known = dict(zip(views["encode"].outputs, encoded, strict=True)) | {"source": source}
     for name, one, other in zip(views["detect"].outputs, still, driving, strict=True):
         known[f"{name}_source"], known[f"{name}_driving"] = one, other
-    feed = [known[name] for name in views["render"].inputs]
-    return {
-        "detect": ([batch], driving),
-        "encode": ([source], encoded),
-        "render": (feed, runs["render"](feed)),
-    }
+    passed = {"detect": ([batch], driving), "encode": ([source], encoded)}
+    for name in views.keys() - passed.keys():  # render, and seams from poses to poses
+        feed = [known[port] for port in views[name].inputs]
+        passed[name] = (feed, runs[name](feed))
+    return passed
 
 
 def _error(output: str, made: NDArray[Any], true: NDArray[Any]) -> float:

@@ -113,3 +113,36 @@ class TrainConfig(Frozen):
         if self.batch_size % self.accumulate:
             raise ValueError(f"batch_size {self.batch_size} is no multiple of accumulate {self.accumulate}")
         return self
+
+
+class AvdLoss(LossConfig):
+    """Weights of the loss terms; none of them looks at a picture."""
+
+    perceptual: tuple[float, ...] = (0.0, 0.0, 0.0, 0.0, 0.0)
+    """Without meaning here."""
+    shift: float = Field(1.0, ge=0)
+    """Points must come back to where they were before they were stretched."""
+
+    @property
+    def looks(self) -> bool:
+        return self.shift > 0
+
+
+class AvdTrain(TrainConfig):
+    """The second stage, `fomm train avd`: the disentanglement network alone, on poses of a finished model."""
+
+    stage: Literal["avd"] = "avd"
+    """What tells this section from the first stage's."""
+    num_repeats: int = Field(150, ge=1)
+    """An epoch is every item this many times."""
+    batch_size: int = Field(256, ge=2)
+    """Pairs a step, over all processes."""
+    lr_avd: float = Field(1e-3, ge=0)
+    """Adam's rate for the disentanglement network."""
+    epoch_milestones: tuple[int, ...] = (71, 91)
+    """Rates are multiplied by 0.1 at these epochs."""
+    scales: tuple[float, ...] = (1.0,)
+    """Without meaning here."""
+    random_scale: float = Field(0.25, ge=0, lt=1)
+    """Driving poses are stretched by factors in [1 - r, 1 + r], x and y by their own: shapes that are to be undone."""
+    loss: SerializeAsAny[AvdLoss] = AvdLoss()

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fomm_cli.errors import FommError, nearest
-from fomm_cli.model.config import ModelConfig, TrainConfig
+from fomm_cli.model.config import AvdTrain, ModelConfig, TrainConfig
 from fomm_cli.model.published import Published
 from fomm_cli.model.relative import Space
 
@@ -37,6 +37,8 @@ class Family(ABC):
     """The `model` section."""
     Train: ClassVar[type[TrainConfig]] = TrainConfig
     """The `train` section."""
+    AvdTrain: ClassVar[type[AvdTrain] | None] = None
+    """The `train` section of the second stage, where a family has mode avd."""
     Pose: ClassVar[Any]
     """The pose's class."""
     parts: ClassVar[tuple[str, ...]]

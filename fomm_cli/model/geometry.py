@@ -131,12 +131,14 @@ class SmoothTransform(NamedTuple):
 
     tps(z) is the sum over control points c of weight_c * r^2 log(r + 1e-6), where r is the L1 distance |z - c|.
 
-    theta    (B, 2, 3)
-    weights  (B, P * P): of the control points, row by row, x fastest, over [-1, 1]; None bends nothing
+    theta      (B, 2, 3)
+    weights    (B, P * P): of the control points, row by row, x fastest, over [-1, 1]; None bends nothing
+    euclidean  tps(z) is the sum of weight_c * q log(q + 1e-9) instead, where q is the squared Euclidean distance
     """
 
     theta: Tensor
     weights: Tensor | None
+    euclidean: bool = False
 
     @classmethod
     def draw(
@@ -147,6 +149,7 @@ class SmoothTransform(NamedTuple):
         points: int,
         like: Tensor,
         generator: torch.Generator | None,
+        euclidean: bool = False,
     ) -> SmoothTransform:
         """A random one: theta is the identity plus N(0, sigma_affine), the weights are N(0, sigma_tps).
 
@@ -157,16 +160,19 @@ class SmoothTransform(NamedTuple):
         identity = torch.eye(2, 3, device=like.device, dtype=like.dtype)
         theta = identity + sigma_affine * noise
         if sigma_tps == 0:
-            return cls(theta, None)
+            return cls(theta, None, euclidean)
         weights = torch.randn(batch, points * points, generator=generator, device=where).to(like)
-        return cls(theta, sigma_tps * weights)
+        return cls(theta, sigma_tps * weights, euclidean)
+
+    def rows(self, span: slice) -> SmoothTransform:
+        """Those of some of the batch."""
+        return self._replace(theta=self.theta[span], weights=None if self.weights is None else self.weights[span])
 
     def points(self, points: Tensor) -> Tensor:
         """T of points (B or 1, N, 2); returns (B, N, 2)."""
         moved = apply_2x2(self.theta[:, None, :, :2], points) + self.theta[:, None, :, 2]
         if self.weights is not None:
-            distance = (points.unsqueeze(2) - self._control(points)).abs().sum(dim=-1)  # (B, N, P*P)
-            bend = distance.square() * torch.log(distance + 1e-6)
+            bend = self._bend(points.unsqueeze(2) - self._control(points))  # (B, N, P*P)
             if points.shape[0] == 1:  # one set of points for all maps: the bends are one product of two matrices
                 moved = moved + (bend[0] @ self.weights.T).T.unsqueeze(2)
             else:
@@ -174,7 +180,8 @@ class SmoothTransform(NamedTuple):
         return moved
 
     def jacobian(self, points: Tensor) -> Tensor:
-        """dT/dz at points (B, N, 2), in closed form; returns (B, N, 2, 2)."""
+        """dT/dz at points (B, N, 2), in closed form, of the L1 kind; returns (B, N, 2, 2)."""
+        assert not self.euclidean
         matrix = self.theta[:, None, :, :2].expand(-1, points.shape[1], -1, -1)
         if self.weights is None:
             return matrix
@@ -191,6 +198,13 @@ class SmoothTransform(NamedTuple):
         with torch.autocast(image.device.type, enabled=False):
             flow = self.points(grid).reshape(-1, height, width, 2)
         return warp(image, flow.to(image.dtype), align_corners, padding_mode="reflection")
+
+    def _bend(self, offset: Tensor) -> Tensor:
+        if self.euclidean:
+            squared = offset.square().sum(dim=-1)
+            return squared * torch.log(squared + 1e-9)
+        distance = offset.abs().sum(dim=-1)
+        return distance.square() * torch.log(distance + 1e-6)
 
     def _control(self, like: Tensor) -> Tensor:
         assert self.weights is not None

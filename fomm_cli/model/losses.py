@@ -66,6 +66,15 @@ def perceptual(
     return total(terms, driving[0])
 
 
+def equivariance_value(value: Tensor, expected: Tensor) -> Tensor:
+    """Mean |p_d - T(p_t)| (the paper's eq. 10): keypoints must move with the picture.
+
+    value      (B, K, 2) keypoints of the driving frame
+    expected   (B, K, 2) keypoints of the transformed frame, carried back by the transform
+    """
+    return (value - expected).abs().mean()
+
+
 def keypoint_spread(value: Tensor) -> Tensor:
     """Mean distance between two keypoints of a frame, in units of [-1, 1]: a measure of health, not a loss.
 

@@ -21,10 +21,12 @@ class AnimationModel(nn.Module):
     size         (H, W) of the frames it was trained at; the network takes others, at its own risk
     output_size  (H, W) of the frames it makes
     rendered     names of the fields of `encode`'s result that `render` reads: what an export has to carry
+    usual        mode and adapt_scale that its authors animate with; `load_model` reads them with the weights
     pose_seams   which of `disentangle` and `settle` it has, for an export to write
     """
 
     rendered: tuple[str, ...]
+    usual: tuple[str, bool] = ("relative", True)
     pose_seams: tuple[str, ...] = ()
 
     def __init__(self, config: ModelConfig, size: tuple[int, int]) -> None:

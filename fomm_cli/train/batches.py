@@ -13,13 +13,12 @@ from fomm_cli.data.pairs import Batch, PairDataset, PairSampler, collate
 from fomm_cli.data.split import Split
 from fomm_cli.device import processors
 from fomm_cli.errors import FommError
-from fomm_cli.model.geometry import SmoothTransform
 from fomm_cli.model.pixels import scaled
 from fomm_cli.model.training import Progress
 from fomm_cli.processes import World
 from fomm_cli.train.run import Options
 from fomm_cli.train.state import Part, State
-from fomm_cli.train.step import draw_transform
+from fomm_cli.train.step import draw_transform, draw_uniform
 
 
 def feed(
@@ -57,7 +56,7 @@ def dismiss(loader: DataLoader[Any]) -> None:
 def split_batch(
     config: Config, batch: Batch, state: State, seed: int, world: World, device: torch.device
 ) -> list[Part]:
-    """The batch on the device, with this process's share of the step's random warps, in `accumulate` parts."""
+    """The batch on the device, with this process's share of the step's random draws, in `accumulate` parts."""
     source, driving = (scaled(images.to(device, non_blocking=True)) for images in (batch.source, batch.driving))
     share = source.shape[0]
     if share % config.train.accumulate:
@@ -65,16 +64,15 @@ def split_batch(
             f"The {share} pairs of a process cannot be split into train.accumulate={config.train.accumulate} parts.",
             "Choose train.batch_size a multiple of the number of processes times train.accumulate.",
         )
-    whole = draw_transform(config.train.transform, share * world.size, source, seed, state.step)
-    mine = slice(world.rank * share, (world.rank + 1) * share)
-    theta, weights = whole.theta[mine], None if whole.weights is None else whole.weights[mine]
+    whole = share * world.size, source, seed, state.step
+    transform = draw_transform(config.train.transform, *whole, euclidean=state.recipe.euclidean)
+    uniform = draw_uniform(state.recipe.uniforms(config.model), *whole)
+    progress = Progress(seed, state.step, state.epoch)
     size = share // config.train.accumulate
     parts = []
     for first in range(0, share, size):
-        part = slice(first, first + size)
-        transform = SmoothTransform(theta[part], None if weights is None else weights[part])
-        progress = Progress(seed, state.step, state.epoch)
-        parts.append(Part(_last(source[part]), _last(driving[part]), transform, progress))
+        part, mine = (slice(start, start + size) for start in (first, world.rank * share + first))
+        parts.append(Part(_last(source[part]), _last(driving[part]), transform.rows(mine), progress, uniform[mine]))
     return parts
 
 

@@ -18,13 +18,14 @@ from fomm_cli.config.schema import Config
 from fomm_cli.data.split import find_split
 from fomm_cli.device import describe, keep_freed_memory, resolve
 from fomm_cli.errors import FommError, counted
+from fomm_cli.model.config import AvdTrain
 from fomm_cli.processes import World, any_of, from_environment, joined, own_device, share
 from fomm_cli.train import checkpoint
 from fomm_cli.train.batches import dismiss, feed, split_batch
 from fomm_cli.train.checkpoint import finish
 from fomm_cli.train.logs import Log, truncate
 from fomm_cli.train.run import Options, Run, claimed, create
-from fomm_cli.train.start import start
+from fomm_cli.train.start import second_stage, start
 from fomm_cli.train.state import State
 from fomm_cli.train.validate import validate
 
@@ -50,9 +51,12 @@ def train(
     Raises FommError; KeyboardInterrupt or SystemExit(143), after saving, when told to stop by SIGINT or SIGTERM. Where
     torchrun has started several processes, call it in each.
     """
-    settled = config if isinstance(config, Config) else configs.load(config)
+    if isinstance(config, Config) and isinstance(config.train, AvdTrain) and options.init is None:
+        raise FommError("The second stage goes on from finished weights.", "Name them with --init.")
+    if not isinstance(config, Config):
+        config = second_stage(options.init) if config == "avd" else configs.load(config)
     options = options.absolute()
-    return _together(settled, options, lambda: create(runs, settled, options), False, steps, console)
+    return _together(config, options, lambda: create(runs, config, options), False, steps, console)
 
 
 def resume(run: Run, options: Options | None = None, steps: int | None = None, console: Console | None = None) -> Run:
@@ -187,7 +191,8 @@ def loop(
                     mark = time.perf_counter()
                 if state.batch == sampler.batches:
                     state.next_epoch()
-                    if options.validate_epochs and state.epoch % options.validate_epochs == 0:
+                    due = options.validate_epochs and state.epoch % options.validate_epochs == 0
+                    if due and state.recipe.validates:
                         log.flush(config.train.batch_size)
                         validate(run, state, split, options, log)
                     if options.checkpoint_minutes == 0 and options.checkpoint_steps == 0:

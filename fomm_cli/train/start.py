@@ -6,8 +6,11 @@ from collections.abc import Callable
 
 import torch
 
+from fomm_cli.config import reading as configs
 from fomm_cli.config.schema import Config
 from fomm_cli.errors import FommError
+from fomm_cli.model.config import AvdTrain
+from fomm_cli.model.families import family_of
 from fomm_cli.processes import World
 from fomm_cli.train import perceptual
 from fomm_cli.train.run import Options
@@ -47,6 +50,27 @@ def start(
     return state
 
 
+def second_stage(init: str | None, overrides: list[str] | None = None) -> Config:
+    """The config of `fomm train avd`: that of finished weights, to be trained by their own section `train.avd`.
+
+    init        the weights, as `init_from` takes them
+    overrides   `key.path=value`, such as train.batch_size=64
+    Raises FommError: no weights, or of a family without mode avd.
+    """
+    if init is None:
+        raise FommError("`fomm train avd` goes on from finished weights.", "Name them with --init.")
+    from fomm_cli.weights.load import init_from
+
+    config = init_from(init).config
+    family = family_of(config.model)
+    if family.AvdTrain is None:
+        raise FommError(f"{init} is of {family.title}, which has no second stage.", "Families with mode avd have one.")
+    if not isinstance(config.train, AvdTrain):  # else they have gone through it before
+        section: AvdTrain = config.train.avd  # type: ignore[attr-defined]
+        config = config.model_copy(update={"name": f"{config.name}-avd", "train": section})
+    return configs.build(configs.override(config.model_dump(mode="json"), overrides or []), init)
+
+
 def _initialise(state: State, name: str, say: Callable[[str], None] | None) -> None:
     """Fill the networks from weights; further keypoints of the config stay as they are."""
     from fomm_cli.weights.load import init_from
@@ -58,7 +82,9 @@ def _initialise(state: State, name: str, say: Callable[[str], None] | None) -> N
         tensors = grown(tensors, state.model.state_dict())
         if say is not None:
             say(f"{name} has {initial.config.model.points} keypoints; {missing} more begin at random.")
-    load_weights(state.model, tensors, name)
+    fresh = state.model.state_dict()
+    added = {key: fresh[key] for key in fresh if key not in tensors and key.partition(".")[0] in state.recipe.adds}
+    load_weights(state.model, tensors | added, name)
     if state.discriminator is not None and initial.discriminator is not None:
         load_weights(state.discriminator, initial.discriminator, name)
     if state.average is not None:

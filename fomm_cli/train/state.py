@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple
@@ -14,19 +15,20 @@ from fomm_cli.config.schema import Config
 from fomm_cli.model.families import family_of
 from fomm_cli.model.geometry import SmoothTransform
 from fomm_cli.model.network import AnimationModel
-from fomm_cli.model.training import Progress
+from fomm_cli.model.training import Progress, recipe_of
 from fomm_cli.processes import World, average
 from fomm_cli.train.distributed import parallel, synchronise_norms
 from fomm_cli.train.step import GeneratorPass
 
 
 class Part(NamedTuple):
-    """A part of a batch: images (B, 3, H, W) in [0, 1], the random warps of the equivariance losses, and the moment."""
+    """A part of a batch: images (B, 3, H, W) in [0, 1], the step's random warps and numbers, and the moment."""
 
     source: Tensor
     driving: Tensor
     transform: SmoothTransform
     progress: Progress = Progress()
+    uniform: Tensor | None = None
 
 
 class State:
@@ -53,12 +55,12 @@ class State:
         # Convolutions are faster channels last, on processors and on GPUs.
         place: dict[str, Any] = {"device": device, "dtype": dtype, "memory_format": torch.channels_last}
         family = family_of(config.model)
-        recipe = family.training()
-        self.model = family.network(config.model, config.data.frame_shape).to(**place)
+        self.recipe = recipe = recipe_of(family, train)
+        self.model = self._network().to(**place)
         self.discriminator = recipe.discriminator(config.model).to(**place) if recipe.judged(train) else None
         self.average: AnimationModel | None = None
         if train.ema:
-            self.average = family.network(config.model, config.data.frame_shape).to(**place).requires_grad_(False)
+            self.average = self._network().to(**place).requires_grad_(False)
             self.average.load_state_dict(self.model.state_dict())
 
         # Before the optimisers take hold of the parameters.
@@ -69,9 +71,10 @@ class State:
             judging, group = recipe.judge(self.discriminator, train)
             self.halves.append({"discriminator": group})
         self.groups = {name: group for half in self.halves for name, group in half.items()}
-        for group in self.groups.values():
-            for parameter in group.parameters if group.frozen else ():
-                parameter.requires_grad_(False)
+        moving = {id(parameter) for group in self.groups.values() if not group.frozen for parameter in group.parameters}
+        for network in (self.model, self.discriminator):
+            for parameter in network.parameters() if network is not None else ():
+                parameter.requires_grad_(id(parameter) in moving)
         self.optimizers = {
             name: torch.optim.Adam(
                 group.parameters, group.rate, betas=(0.5, 0.999), weight_decay=group.weight_decay, fused=True
@@ -97,6 +100,13 @@ class State:
         self.generator_pass = parallel(generator_pass, self.world, device)
         self.discriminator_pass = None if judging is None else parallel(judging, self.world, device)
         self._train_mode()
+
+    def _network(self) -> AnimationModel:
+        """Untrained, with the optional parts that are trained."""
+        network = family_of(self.config.model).network(self.config.model, self.config.data.frame_shape)
+        for part in self.recipe.adds:
+            network.add(part)
+        return network
 
     @property
     def exported(self) -> AnimationModel:
@@ -128,7 +138,7 @@ class State:
         outcomes = []
         for number, part in enumerate(parts):
             with self._sync(self.generator_pass, number == len(parts) - 1):
-                outcome = self.generator_pass(part.source, part.driving, part.transform, part.progress)
+                outcome = self.generator_pass(*part)
                 (outcome.total / len(parts)).backward()
             outcomes.append(outcome)
         values: dict[str, Tensor] = {name: _mean([one.terms[name] for one in outcomes]) for name in outcomes[0].terms}
@@ -169,8 +179,10 @@ class State:
     def next_epoch(self) -> None:
         """The end of an epoch: rates follow their milestones."""
         self.epoch, self.batch = self.epoch + 1, 0
-        for schedule in self.schedules.values():
-            schedule.step()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # of an optimiser that has not begun, see `Group.from_epoch`
+            for schedule in self.schedules.values():
+                schedule.step()
 
     def rates(self) -> dict[str, float]:
         """The learning rates in force."""

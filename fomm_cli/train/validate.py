@@ -109,11 +109,11 @@ def sample(network: AnimationModel, pictures: Tensor) -> list[draw.Picture | Non
     size = (pictures.shape[2], pictures.shape[3])
     seen = to_frames(driving)[0]
     occlusion = None if rendered.occlusion is None else draw.occlusion(rendered.occlusion[0].cpu().numpy(), size)
-    jacobian = None if keypoints.jacobian is None else keypoints.jacobian[0].cpu().numpy()
+    jacobian = getattr(keypoints, "jacobian", None)
     return [
         to_frames(source)[0],
         seen,
-        draw.keypoints(seen, keypoints.value[0].cpu().numpy(), jacobian),
+        draw.keypoints(seen, keypoints.value[0].cpu().numpy(), None if jacobian is None else jacobian[0].cpu().numpy()),
         draw.flow(rendered.flow[0].cpu().numpy(), size),
         occlusion,
         to_frames(rendered.prediction)[0],

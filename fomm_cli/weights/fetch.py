@@ -66,7 +66,7 @@ def fetch(name: str, force: bool = False) -> Fetched:
         else:
             return Fetched(entry.path, source.address, note, failed)
     raise FommError(
-        f"{name} could not be fetched. " + " ".join(failed),
+        f"{name} could not be fetched. " + (" ".join(failed) or "Its makers name no file to fetch, only folders."),
         f"Download it by hand from {entry.by_hand}, then: fomm weights convert FILE.pth.tar --config {entry.preset} "
         f"-o {name}.safetensors",
     )

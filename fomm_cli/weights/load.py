@@ -115,6 +115,7 @@ def load_model(name_or_path: str | Path = DEFAULT, device: str = "auto") -> Anim
         model = build_model(header.config, [part for part in header.optional if part != "discriminator"])
     _check(header, shapes_of(model))
     model.load_state_dict(read_weights(header).model, assign=True)
+    model.usual = header.config.animate.mode, header.config.animate.adapt_scale
     return model.eval().requires_grad_(False).to(wanted)
 
 

@@ -43,15 +43,6 @@ def discriminator_gan(generated: Sequence[Tensor], driving: Sequence[Tensor]) ->
     return total(terms, driving[0])
 
 
-def equivariance_value(value: Tensor, expected: Tensor) -> Tensor:
-    """Mean |p_d - T(p_t)| (the paper's eq. 10): keypoints must move with the picture.
-
-    value      (B, K, 2) keypoints of the driving frame
-    expected   (B, K, 2) keypoints of the transformed frame, carried back by the transform
-    """
-    return (value - expected).abs().mean()
-
-
 def equivariance_jacobian(inverse: Tensor, expected: Tensor) -> Tensor:
     """Mean |I - J_d^-1 (T'(p_t) J_t)| (the paper's eq. 12): Jacobians must turn with the picture.
 

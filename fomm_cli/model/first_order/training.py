@@ -14,6 +14,7 @@ from fomm_cli.model.first_order.discriminator import Discriminator, Judgement
 from fomm_cli.model.first_order.network import FirstOrderModel
 from fomm_cli.model.first_order.pose import Keypoints
 from fomm_cli.model.geometry import inverse_2x2, product_2x2
+from fomm_cli.model.losses import equivariance_value
 from fomm_cli.model.training import Group, Scene, Term, Training
 
 
@@ -29,7 +30,7 @@ def _feature_matching(scene: Scene, weight: tuple[float, ...]) -> Tensor:
 def _equivariance_value(scene: Scene, weight: float) -> Tensor:
     """Eqs. 10, 11: the transformed frame's keypoints, carried back, against the driving's."""
     expected = scene.transform.points(scene.pose_transformed.value)
-    return weight * losses.equivariance_value(scene.pose_driving.value, expected)
+    return weight * equivariance_value(scene.pose_driving.value, expected)
 
 
 def _equivariance_jacobian(scene: Scene, weight: float) -> Tensor:
