@@ -46,6 +46,12 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_tiny(tmp_path_factory.mktemp("weights") / "tiny.safetensors")
 
 
+@pytest.fixture(scope="session")
+def golden_thin_plate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Likewise, of the thin-plate splines; their weights are made by `tests/thin_plate.py`."""
+    return _unpacked(tmp_path_factory, "golden_thin_plate")
+
+
 def _unpacked(tmp_path_factory: pytest.TempPathFactory, name: str) -> Path:
     folder = tmp_path_factory.mktemp(name)
     with tarfile.open(Path(__file__).parent / f"{name}.tar.xz") as archive:

@@ -48,7 +48,7 @@ class Entry:
     megabytes      of the weights file, in millions of bytes, about
     home           the page of its makers
     by_hand        folders to download the original from in a browser; empty for bundled weights
-    sources        tried in this order by `fomm weights fetch`; empty for bundled weights
+    sources        tried in this order by `fomm weights fetch`; empty where nobody names a file's own address
     preset         the config that its architecture is checked against
     """
 
@@ -66,7 +66,7 @@ class Entry:
     @property
     def bundled(self) -> bool:
         """Whether it comes with the package."""
-        return not self.sources
+        return not self.by_hand
 
     @property
     def path(self) -> Path:
@@ -94,6 +94,25 @@ def _published(name: str, file: str, domain: str, data_licence: str, more: tuple
 _VOX = f"videos: their owners' (YouTube); VoxCeleb's own licence covers its annotations only ({_UPSTREAM}/issues/376)"
 _TAICHI = f"videos: each its owner's, as on YouTube ({_UPSTREAM}/issues/376)"
 _AVATARIFY = "8a45a24037871c045fbb8a6a8aa95ebc"
+
+_SPLINES = "https://github.com/yoyo-nb/Thin-Plate-Spline-Motion-Model"
+
+
+def _splines(name: str, size: int, megabytes: int, domain: str, data_licence: str) -> Entry:
+    """Its README links folders alone; they are cited there, and no other copy is known to us."""
+    return Entry(
+        name=name,
+        domain=f"{domain}, thin-plate splines",
+        size=(size, size),
+        weights_licence="MIT (the original repository's; it states none for the checkpoints by themselves)",
+        data_licence=data_licence,
+        home=_SPLINES,
+        by_hand="https://disk.yandex.com/d/bWopgbGj1ZUV1w or "
+        "https://drive.google.com/drive/folders/1pNDo1ODQIb5HVObRtCmubqJikmR7VVLT",
+        preset=name,
+        megabytes=megabytes,
+    )
+
 
 _ENTRIES = (
     Entry(
@@ -153,6 +172,10 @@ _ENTRIES = (
         "robot arm pushing things (BAIR)",
         "none stated where the original repository links it",
     ),
+    _splines("tps-vox-256", 256, 351, "talking heads (VoxCeleb)", _VOX),
+    _splines("tps-taichi-256", 256, 351, "whole bodies (Tai-Chi-HD)", _TAICHI),
+    _splines("tps-ted-384", 384, 351, "speakers on a stage (TED-talks)", "videos: their owners' (YouTube)"),
+    _splines("tps-mgif-256", 256, 306, "animated GIFs of animals (MGif)", "none stated where the repository links it"),
 )
 
 CATALOGUE: dict[str, Entry] = {entry.name: entry for entry in _ENTRIES}
