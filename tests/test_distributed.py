@@ -13,32 +13,49 @@ import pytest
 import torch
 
 from fomm_cli.commands.app import main
+from fomm_cli.config.reading import build
+from fomm_cli.config.schema import Config
 from fomm_cli.data.pairs import PairSampler
-from fomm_cli.model.geometry import SmoothTransform
+from fomm_cli.model.thin_plate.config import ThinPlateTrain
+from fomm_cli.model.training import Progress
 from fomm_cli.processes import World, from_environment, joined
 from fomm_cli.train.state import Part, State
-from fomm_cli.train.step import draw_transform
+from fomm_cli.train.step import draw_transform, draw_uniform
+from tests.test_thin_plate import TREE
 from tests.training import tiny_clips, tiny_config, tiny_file
 
-STEPS, BATCH, SIDE = 5, 8, 16
+STEPS, BATCH = 5, 8
 CPU = torch.device("cpu")
 
 
-def part_of(step: int, rank: int, size: int) -> Part:
-    """This process's slice of the step's batch and of its random draws."""
-    generator = torch.Generator().manual_seed(step)
-    source, driving = (torch.rand(BATCH, 3, SIDE, SIDE, generator=generator, dtype=torch.float64) for _ in range(2))
-    whole = draw_transform(tiny_config().train.transform, BATCH, source, 0, step)
-    assert whole.weights is not None
+def config_of(kind: str) -> Config:
+    if kind == "first_order":
+        return tiny_config(batch_size=BATCH)
+    config = build(TREE | {"train": TREE["train"] | {"batch_size": BATCH}})
+    if kind == "second_stage":
+        assert isinstance(config.train, ThinPlateTrain)
+        return config.model_copy(update={"train": config.train.avd.model_copy(update={"batch_size": BATCH})})
+    return config
+
+
+def part_of(state: State, rank: int, size: int) -> Part:
+    """This process's slice of the next step's batch and of its random draws; an epoch is a step."""
+    generator = torch.Generator().manual_seed(state.step)
+    shape = (BATCH, 3, *state.config.data.frame_shape)
+    source, driving = (torch.rand(shape, generator=generator, dtype=torch.float64) for _ in range(2))
+    drawn = BATCH, source, 0, state.step
+    transform = draw_transform(state.config.train.transform, *drawn, euclidean=state.recipe.euclidean)
+    uniform = draw_uniform(state.recipe.uniforms(state.config.model), *drawn)
     mine = slice(rank * BATCH // size, (rank + 1) * BATCH // size)
-    return Part(source[mine], driving[mine], SmoothTransform(whole.theta[mine], whole.weights[mine]))
+    state.epoch = state.step
+    return Part(source[mine], driving[mine], transform.rows(mine), Progress(0, state.step, state.epoch), uniform[mine])
 
 
-def losses(world: World) -> tuple[list[list[float]], dict[str, list[float]]]:
+def losses(kind: str, world: World) -> tuple[list[list[float]], dict[str, list[float]]]:
     """Values of each step, and the weights and statistics after the last."""
     torch.manual_seed(0)
-    state = State(tiny_config(batch_size=BATCH), CPU, None, world, dtype=torch.float64)
-    values = [state.update([part_of(step, world.rank, world.size)]).tolist() for step in range(STEPS)]
+    state = State(config_of(kind), CPU, None, world, dtype=torch.float64)
+    values = [state.update([part_of(state, world.rank, world.size)]).tolist() for _ in range(STEPS)]
     final = {
         name: value.flatten().tolist()
         for name, value in state.model.state_dict().items()
@@ -47,27 +64,29 @@ def losses(world: World) -> tuple[list[list[float]], dict[str, list[float]]]:
     return values, final
 
 
-def process(rank: int, size: int, port: int, answers: Queue) -> None:
+def process(kind: str, rank: int, size: int, port: int, answers: Queue) -> None:
     torch.set_num_threads(1)
     os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port), WORLD_SIZE=str(size), RANK=str(rank))
     world = from_environment()
     with joined(world, CPU):
-        answers.put((rank, *losses(world)))
+        answers.put((rank, *losses(kind, world)))
 
 
-def test_two_processes_give_the_losses_of_one() -> None:
+@pytest.mark.parametrize("kind", ["first_order", "thin_plate", "second_stage"])
+def test_two_processes_give_the_losses_of_one(kind: str) -> None:
+    """In thin plate the background's network begins in the third step."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     context = multiprocessing.get_context("fork")
     answers = context.Queue()
-    processes = [context.Process(target=process, args=(rank, 2, port, answers)) for rank in range(2)]
+    processes = [context.Process(target=process, args=(kind, rank, 2, port, answers)) for rank in range(2)]
     for one in processes:
         one.start()
     found = {rank: (values, final) for rank, values, final in (answers.get(timeout=120) for _ in processes)}
     for one in processes:
         one.join()
-    values, final = losses(World())
+    values, final = losses(kind, World())
     assert found[0] == found[1]
     for step, (ours, alone) in enumerate(zip(found[0][0], values, strict=True)):
         assert ours == pytest.approx(alone, rel=1e-8, abs=1e-10), step
@@ -81,8 +100,8 @@ def test_half_batches_alone_would_differ() -> None:
     """What the test above would miss if it could not fail: without the other half the losses are other ones."""
     torch.manual_seed(0)
     state = State(tiny_config(batch_size=BATCH), CPU, None, dtype=torch.float64)
-    half = state.update([part_of(0, 0, 2)]).tolist()
-    assert abs(half[0] / losses(World())[0][0][0] - 1) > 1e-4
+    half = state.update([part_of(state, 0, 2)]).tolist()
+    assert abs(half[0] / losses("first_order", World())[0][0][0] - 1) > 1e-4
 
 
 def test_samplers_share_each_batch() -> None:

@@ -15,8 +15,11 @@ from fomm_cli.processes import World
 from fomm_cli.train.sync_norm import synchronised
 
 
-def parallel(module: nn.Module, world: World, device: torch.device) -> nn.Module:
-    """A module whose gradients are averaged over all processes during its backward pass."""
+def parallel(module: nn.Module, world: World, device: torch.device, idle: bool = False) -> nn.Module:
+    """A module whose gradients are averaged over all processes during its backward pass.
+
+    idle   whether weights that take gradients may stay out of a step, as those of a network that begins later
+    """
     if world.size == 1:
         return module
     from torch.nn.parallel import DistributedDataParallel
@@ -24,6 +27,7 @@ def parallel(module: nn.Module, world: World, device: torch.device) -> nn.Module
     # Buffers need no broadcast: synchronised statistics and power iterations are the same everywhere.
     renamed = "forward_sync_buffers" in signature(DistributedDataParallel.__init__).parameters
     quiet: dict[str, Any] = {"forward_sync_buffers" if renamed else "broadcast_buffers": False}
+    quiet["find_unused_parameters"] = idle
     return DistributedDataParallel(module, device_ids=[device.index] if device.type == "cuda" else None, **quiet)
 
 

@@ -97,7 +97,8 @@ class State:
 
         if train.compile:
             generator_pass.compile()
-        self.generator_pass = parallel(generator_pass, self.world, device)
+        idle = any(group.from_epoch > 0 for group in self.groups.values())
+        self.generator_pass = parallel(generator_pass, self.world, device, idle)
         self.discriminator_pass = None if judging is None else parallel(judging, self.world, device)
         self._train_mode()
 

@@ -15,7 +15,7 @@ class _Normalise(torch.autograd.Function):
 
     Every pass over the maps is one of torch's own batch-norm kernels, which read bf16 and count in float32.
 
-    x        (B, C, H, W)
+    x        (B, C, H, W) or (B, C)
     returns  the normalised x; over all processes: mean (C,), biased variance (C,), values a channel (1,)
     """
 
@@ -69,7 +69,10 @@ def _linear(x: Tensor, factor: Tensor, constant: Tensor, eps: float) -> Tensor:
 
 
 class SharedBatchNorm(nn.BatchNorm2d):
-    """`nn.BatchNorm2d` whose batch is that of all processes."""
+    """`nn.BatchNorm2d`, or of vectors `nn.BatchNorm1d`, whose batch is that of all processes."""
+
+    def _check_input_dim(self, input: Tensor) -> None:
+        pass
 
     def forward(self, input: Tensor) -> Tensor:
         if not self.training:
@@ -90,6 +93,6 @@ class SharedBatchNorm(nn.BatchNorm2d):
 def synchronised(module: nn.Module) -> nn.Module:
     """Turn every batch norm inside `module` into a shared one, its parameters and statistics kept."""
     for norm in module.modules():
-        if type(norm) is nn.BatchNorm2d:
+        if type(norm) in (nn.BatchNorm1d, nn.BatchNorm2d):
             norm.__class__ = SharedBatchNorm
     return module
