@@ -114,6 +114,8 @@ def animate(
     console = Console(stderr=True, highlight=False)
     runner = opened(weights, device, engine, precision, console, cuda_graphs)
     usual_mode, usual_scale = runner.usual
+    if usual_mode == "avd" and not runner.disentangles:  # its network is trained last, and may be still to come
+        usual_mode = "relative"
     chosen = usual_mode if mode is None else mode.value
     settings = Settings(
         mode=chosen,
