@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from fomm_cli.model.config import AvdTrain
 from fomm_cli.model.family import Family
 from fomm_cli.model.published import Published
+from fomm_cli.model.relative import PointSpace
 from fomm_cli.model.thin_plate import pose, published
 from fomm_cli.model.thin_plate.config import ThinPlateConfig, ThinPlateTrain
 
@@ -37,6 +38,9 @@ class ThinPlate(Family):
 
     def distance(self, source: Any, driving: Any) -> NDArray[np.float64]:
         return pose.distance(source, driving)
+
+    def space(self, anchor: Any) -> PointSpace:
+        return PointSpace(anchor)
 
     def network(self, config: ThinPlateConfig, size: tuple[int, int]) -> ThinPlateModel:
         from fomm_cli.model.thin_plate.network import ThinPlateModel
