@@ -116,10 +116,10 @@ class TrainConfig(Frozen):
 
 
 class AvdLoss(LossConfig):
-    """Weights of the loss terms; none of them looks at a picture."""
+    """Weights of the loss terms; none of them looks at a picture, and those that do are not shown."""
 
-    perceptual: tuple[float, ...] = (0.0, 0.0, 0.0, 0.0, 0.0)
-    """Without meaning here."""
+    perceptual: tuple[float, ...] = Field((0.0, 0.0, 0.0, 0.0, 0.0), exclude=True)
+    reconstruction: float = Field(0.0, exclude=True)
     shift: float = Field(1.0, ge=0)
     """Points must come back to where they were before they were stretched."""
 
@@ -141,8 +141,12 @@ class AvdTrain(TrainConfig):
     """Adam's rate for the disentanglement network."""
     epoch_milestones: tuple[int, ...] = (71, 91)
     """Rates are multiplied by 0.1 at these epochs."""
-    scales: tuple[float, ...] = (1.0,)
-    """Without meaning here."""
     random_scale: float = Field(0.25, ge=0, lt=1)
     """Driving poses are stretched by factors in [1 - r, 1 + r], x and y by their own: shapes that are to be undone."""
     loss: SerializeAsAny[AvdLoss] = AvdLoss()
+    # Of pictures, which are not made here: without meaning, and so not shown.
+    lr_generator: float = Field(0.0, exclude=True)
+    scales: tuple[float, ...] = Field((1.0,), exclude=True)
+    perceptual_network: Literal["vgg19", "compact"] = Field("vgg19", exclude=True)
+    transform: TransformConfig = Field(TransformConfig(), exclude=True)
+    balance: float = Field(0.0, exclude=True)
