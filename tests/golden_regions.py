@@ -16,45 +16,31 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
+from fomm_cli.config.reading import build
+from fomm_cli.config.schema import Config
+from fomm_cli.config.upstream import translate
 from fomm_cli.model.avd import DisentanglementNetwork
 from fomm_cli.model.regions.config import RegionsConfig
 from fomm_cli.model.regions.network import RegionsModel
-
-PREFIXES = {
-    "generator.pixelwise_flow_predictor.": "dense_motion.",
-    "region_predictor.": "keypoint_detector.",
-    "bg_predictor.": "background_predictor.",
-}
+from fomm_cli.model.regions.published import RULES
 
 
-def ours(name: str) -> str:
-    """Our name of a published tensor."""
-    return next((new + name.removeprefix(old) for old, new in PREFIXES.items() if name.startswith(old)), name)
-
-
-def regions_config(golden: Path, variant: str) -> RegionsConfig:
+def regions_config(golden: Path, variant: str, **train: Any) -> Config:
     """Our config of a variant, whose architecture is written in the published vocabulary."""
-    tree = json.loads((golden / "configs.json").read_text())[variant]
-    detector, generator, background = (
-        dict(tree[f"{part}_params"]) for part in ("region_predictor", "generator", "bg_predictor")
-    )
-    motion = dict(generator.pop("pixelwise_flow_predictor_params"))
-    detector.pop("fast_svd")
-    pca = detector.pop("pca_based")
-    built: dict[str, Any] = {
-        "num_regions": tree["num_regions"],
-        "axes": "pca" if pca else "regression",
-        "detector": detector,
-        "background": {"type": background.pop("bg_type"), **background},
-        "generator": {"estimate_occlusion_map": motion.pop("estimate_occlusion_map"), **generator},
-        "dense_motion": {
-            "revert_axis_swap": tree["revert_axis_swap"],
-            "covariance_evidence": motion.pop("use_covar_heatmap"),
-            "deformed_source": motion.pop("use_deformed_source"),
-            **motion,
-        },
-    }
-    return RegionsConfig.model_validate(built)
+    published = json.loads((golden / "configs.json").read_text())[variant]
+    size = published.pop("image")
+    tree, _ = translate({"model_params": published})
+    tree["data"]["frame_shape"] = size
+    tree["name"] = variant
+    tree["train"] = train
+    return build(tree)
+
+
+def ours(name: str) -> str | None:
+    """Our name of a published tensor; None of an anti-alias kernel, which is a constant."""
+    prefix = next(prefix for prefix in RULES if name.startswith(prefix))
+    new = RULES[prefix]
+    return None if new is None else new + name.removeprefix(prefix)
 
 
 def regions_state(golden: Path, name: str) -> dict[str, Tensor]:
@@ -65,7 +51,7 @@ def regions_state(golden: Path, name: str) -> dict[str, Tensor]:
         for part in ("generator", "region_predictor", "bg_predictor")
         for key, value in checkpoint[part].items()
     }
-    return {key: value for key, value in found.items() if not key.endswith("down.weight")}
+    return {key: value for key, value in found.items() if key is not None}
 
 
 def avd_state(network: DisentanglementNetwork) -> dict[str, Tensor]:
@@ -95,9 +81,13 @@ def avd_state(network: DisentanglementNetwork) -> dict[str, Tensor]:
 
 def regions_model(golden: Path, variant: str, avd: bool = False) -> RegionsModel:
     """A variant's network in eval mode and float64, loaded strictly."""
-    model = RegionsModel(regions_config(golden, variant), (64, 64), avd)
+    config = regions_config(golden, variant)
+    assert isinstance(config.model, RegionsConfig)
+    model = RegionsModel(config.model, config.data.frame_shape)
     state = regions_state(golden, variant)
-    if model.avd is not None:
+    if avd:
+        model.add("avd")
+        assert model.avd is not None
         state |= {f"avd.{key}": value for key, value in avd_state(model.avd).items()}
     model.load_state_dict(state)
     return model.double().eval()

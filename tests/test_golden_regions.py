@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import Tensor
 
 from fomm_cli.model.regions.avd import RegionDisentanglement
 from fomm_cli.model.regions.covariance import covariance, ellipses, principal_axes
-from fomm_cli.model.regions.losses import rebuilt, stretched
 from fomm_cli.model.regions.pose import Regions, carry
-from tests.golden_regions import avd_state, regions_config, regions_model, regions_tensors
+from fomm_cli.model.regions.training import RegionsTraining
+from fomm_cli.train.state import State
+from tests.golden_regions import avd_state, ours, regions_config, regions_model, regions_state, regions_tensors
+from tests.test_train_step import golden_part, golden_vgg
 
 FIELDS = dict(zip(Regions._fields, ("shift", "affine", "covar"), strict=True))
 
@@ -87,25 +92,77 @@ def test_disentangled_motion_gives_the_original_numbers(golden_regions: Path) ->
     close(out.prediction[1:2], tensors["avd.1.prediction"], 5e-5)
 
 
+OURS = {
+    "perceptual": "perceptual",
+    "equivariance_value": "equivariance_shift",
+    "equivariance_jacobian": "equivariance_affine",
+    "grad_norm_generator": "generator",
+    "grad_norm_kp_detector": "region_predictor",
+    "grad_norm_background": "bg_predictor",
+}
+
+
+def golden_training(golden: Path) -> tuple[State, dict[str, Tensor], dict[str, Any]]:
+    """The reference training's start in float64, its tensors, and what was written down."""
+    told = json.loads((golden / "train_steps.json").read_text())
+    config = regions_config(golden, "pca", scales=told["train_params"]["scales"], batch_size=2)
+    state = State(config, torch.device("cpu"), golden_vgg(), dtype=torch.float64)
+    state.model.load_state_dict(regions_state(golden, "train_start"))
+    return state, load_file(golden / "train_steps.safetensors"), told
+
+
+def test_three_training_steps_are_the_originals(golden_regions: Path) -> None:
+    state, tensors, told = golden_training(golden_regions)
+    for step, stored in enumerate(told["losses"]):
+        values = dict(zip(state.names(), state.update([golden_part(tensors, step)]).tolist(), strict=True))
+        assert values["skipped"] == 0
+        flat = stored | stored["grad_norm"]
+        for name, theirs in OURS.items():
+            assert values[name] == pytest.approx(flat[theirs], rel=1e-6), (step, name)
+
+    part, model = golden_part(tensors, 0), state.model.eval()
+    with torch.no_grad():
+        same_regions(model.detect(part.driving), tensors, "after.driving", 1e-6)
+        background = model.background(part.source, part.driving)
+        assert background is not None
+        close(background, tensors["after.background"], 1e-6)
+
+
+def test_first_gradients_are_the_originals(golden_regions: Path) -> None:
+    state, tensors, told = golden_training(golden_regions)
+    state.generator_pass(*golden_part(tensors, 0)).total.backward()
+    found = dict(state.model.named_parameters())
+    compared = 0
+    for name, norm in told["gradients"].items():
+        gradient = found[ours(name) or name].grad
+        assert gradient is not None, name
+        if norm > 1e-6:  # a bias before a batch norm has none
+            assert gradient.norm().item() == pytest.approx(norm, rel=1e-5), name
+            compared += 1
+    assert compared > 60
+
+
 def test_training_the_disentanglement_network_gives_the_original_numbers(golden_regions: Path) -> None:
     tensors = regions_tensors(golden_regions, "train_avd")
     told = json.loads((golden_regions / "train_avd.json").read_text())
-    network = RegionDisentanglement(regions_config(golden_regions, "pca"))
+    recipe = RegionsTraining()
+    network = RegionDisentanglement(regions_config(golden_regions, "pca").model)
     network.load_state_dict(avd_state(network))
     network.double().train()
     optimizer = torch.optim.Adam(network.parameters(), told["lr"], betas=(0.5, 0.999))
     for step, stored in enumerate(told["losses"]):
         identity, target = (
-            Regions(tensors[f"step.{step}.{name}.shift"], tensors[f"step.{step}.{name}.affine"], None)
+            Regions(tensors[f"step.{step}.{name}.shift"], tensors[f"step.{step}.{name}.affine"])
             for name in ("identity", "pose")
         )
-        scale = 1 + told["random_scale"] * (2 * tensors[f"step.{step}.uniform"] - 1)
-        made = network.disentangle(identity, stretched(target, scale))
-        terms = rebuilt(made, target)
-        for name, theirs in (("rec_value", "rec_shift"), ("rec_jacobian", "rec_affine")):
-            assert terms[name].item() == pytest.approx(stored[theirs], rel=1e-6), step
+        factors = 1 + told["random_scale"] * (2 * tensors[f"step.{step}.uniform"] - 1)
+        made = network.disentangle(identity, recipe.stretched(target, factors))
+        scene: Any = SimpleNamespace(disentangled=made, pose_driving=target)
+        terms = {name: term(scene, told[f"lambda_{name}"]) for name, term in recipe.avd_terms.items()}
+        for name, term in terms.items():
+            assert term.item() == pytest.approx(stored[f"rec_{name}"], rel=1e-6), step
         optimizer.zero_grad()
-        (terms["rec_value"] + terms["rec_jacobian"]).backward()
+        torch.stack(list(terms.values())).sum().backward()
         norm = torch.stack([p.grad.norm() for p in network.parameters() if p.grad is not None]).norm()
         assert norm.item() == pytest.approx(stored["grad_norm"], rel=1e-6)
         optimizer.step()

@@ -38,6 +38,7 @@ _MEANING = {
     "source": "the source picture",
     "value": "keypoints",
     "jacobian": "their local affine frames",
+    "covariance": "their extent, in squared units of points",
     "small": "the source, anti-aliased down to the motion maps",
     "features": "the generator's features of the source",
     "prediction": "the source in the driving pose",

@@ -58,11 +58,11 @@ class EncodeView(nn.Module):
 class PoseView(nn.Module):
     """A seam that takes two poses and gives one."""
 
-    def __init__(self, model: AnimationModel, seam: str) -> None:
+    def __init__(self, model: AnimationModel, seam: str, fields: Sequence[str]) -> None:
         super().__init__()
         self.model = model
         self.seam = seam
-        self.fields = model.family.pose_fields(model.config)
+        self.fields = fields
 
     def forward(self, *poses: Tensor) -> tuple[Tensor, ...]:
         source, driving = two_poses(self.model, self.fields, poses)
@@ -99,7 +99,7 @@ def ports(fields: Any, wanted: Sequence[str] | None = None) -> dict[str, Tensor]
     return found
 
 
-def two_poses(model: AnimationModel, fields: list[str], tensors: Sequence[Tensor]) -> tuple[Any, Any]:
+def two_poses(model: AnimationModel, fields: Sequence[str], tensors: Sequence[Tensor]) -> tuple[Any, Any]:
     """The source's pose and the driving ones, of their fields in a row."""
     half = len(fields)
     pose = model.family.Pose
@@ -132,9 +132,10 @@ def graphs(model: AnimationModel) -> list[Graph]:
             {"prediction", *free},
         ),
     ]
-    for seam in model.pose_seams:
-        example = [tensor.clone() for tensor in poses.values()]
-        found.append(Graph(seam, PoseView(model, seam), list(poses), pose, example, {*free, *pose}))
+    for seam, fields in model.pose_seams.items():
+        names = [f"{name}_{which}" for which in ("source", "driving") for name in fields]
+        example = [poses[name].clone() for name in names]
+        found.append(Graph(seam, PoseView(model, seam, fields), names, pose, example, {*free, *pose}))
     for graph in found:
         graph.module.eval()  # the views too: exporters put back the mode they found, all the way down
     return found

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from torch import Tensor, nn
@@ -22,12 +24,12 @@ class AnimationModel(nn.Module):
     output_size  (H, W) of the frames it makes
     rendered     names of the fields of `encode`'s result that `render` reads: what an export has to carry
     usual        mode and adapt_scale that its authors animate with; `load_model` reads them with the weights
-    pose_seams   which of `disentangle` and `settle` it has, for an export to write
+    pose_seams   which of `disentangle` and `settle` it has, and the fields of a pose that each reads: for an export
     """
 
     rendered: tuple[str, ...]
     usual: tuple[str, bool] = ("relative", True)
-    pose_seams: tuple[str, ...] = ()
+    pose_seams: Mapping[str, tuple[str, ...]] = MappingProxyType({})
 
     def __init__(self, config: ModelConfig, size: tuple[int, int]) -> None:
         super().__init__()
@@ -38,7 +40,8 @@ class AnimationModel(nn.Module):
 
     def add(self, part: str) -> None:
         """Give the network one of its family's optional parts, untrained, as a weights file is about to fill it."""
-        raise ValueError(f"{self.family.name} has no part {part}")
+        if getattr(self, part, None) is None:  # some are there because the config says so
+            raise ValueError(f"{self.family.name} of this config has no part {part}")
 
     def detect(self, image: Tensor) -> Any:
         """The poses of images (B, 3, H, W) in [0, 1]."""

@@ -8,6 +8,7 @@ from torch import Tensor
 from fomm_cli.model.avd import DisentanglementNetwork
 from fomm_cli.model.geometry import inverse_2x2, product_2x2
 from fomm_cli.model.regions.config import RegionsConfig
+from fomm_cli.model.regions.covariance import squared
 from fomm_cli.model.regions.motion import upright_sign
 from fomm_cli.model.regions.pose import Regions
 
@@ -20,6 +21,7 @@ class RegionDisentanglement(DisentanglementNetwork):
 
     def __init__(self, config: RegionsConfig) -> None:
         super().__init__(6 * config.num_regions, config.avd.id_bottle_size, config.avd.pose_bottle_size)
+        self.extent = config.dense_motion.covariance_evidence
 
     def disentangle(self, identity: Regions, pose: Regions) -> Regions:
         """
@@ -34,10 +36,10 @@ class RegionDisentanglement(DisentanglementNetwork):
         numbers = self(_numbers(identity.value, facing), _numbers(pose.value, pose.jacobian))
         value, jacobian = numbers.unflatten(1, (-1, 6)).split((2, 4), dim=2)
         jacobian = jacobian.unflatten(2, (2, 2))
-        return Regions(value, jacobian, product_2x2(jacobian, jacobian.transpose(-1, -2)))
+        return Regions(value, jacobian, squared(jacobian) if self.extent else None)
 
 
 def _numbers(value: Tensor, jacobian: Tensor) -> Tensor:
     """(B, K, 2) and (B, K, 2, 2) to (B, 6K)."""
-    value = value.expand(len(jacobian), -1, -1)
+    value = value.expand(jacobian.shape[0], -1, -1)
     return torch.cat((value, jacobian.flatten(2)), dim=2).flatten(1)

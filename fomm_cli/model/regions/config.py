@@ -1,12 +1,13 @@
-"""The `model:` section of a model of articulated regions. The defaults are those of the published taichi-256."""
+"""The `model` and `train` sections of articulated regions. The defaults are those of the published taichi-256."""
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, SerializeAsAny, model_validator
 
-from fomm_cli.model.config import Frozen
+from fomm_cli.model.config import AvdLoss, AvdTrain, Frozen, LossConfig, ModelConfig, TrainConfig
 
 
 class RegionDetectorConfig(Frozen):
@@ -22,6 +23,8 @@ class RegionDetectorConfig(Frozen):
     """The spatial softmax divides its input by this: smaller is sharper."""
     scale_factor: float = Field(0.25, gt=0, le=1)
     """The detector sees the image at this scale: 1, 0.5, 0.25, 0.125."""
+    pca: bool = True
+    """A region's axes are the principal axes of its heat map; false: see `model.estimate_jacobian`."""
     pad: int = Field(0, ge=0)
     """Padding of the 7x7 heads, in pixels of the heat map. 3 in the published vox-256, 0 in all others."""
 
@@ -78,7 +81,7 @@ class RegionGeneratorConfig(Frozen):
 
 
 class AvdConfig(Frozen):
-    """The network of `--mode avd`, trained after the rest: `fomm train avd`."""
+    """The disentanglement network of `--mode avd`, which a second stage trains: `fomm train avd`."""
 
     id_bottle_size: int = Field(64, ge=1)
     """Numbers that carry the identity."""
@@ -86,17 +89,15 @@ class AvdConfig(Frozen):
     """Numbers that carry the pose."""
 
 
-class RegionsConfig(Frozen):
-    """The architecture of a model of articulated regions."""
+class RegionsConfig(ModelConfig):
+    """The architecture."""
 
     family: Literal["regions"] = "regions"
-    """The kind of motion model."""
+    """The family of motion models."""
     num_regions: int = Field(10, ge=1)
     """Regions."""
-    num_channels: int = Field(3, ge=1, le=4)
-    """Image channels."""
-    axes: Literal["pca", "regression", "none"] = "pca"
-    """Where a region's axes come from: its heat map's principal axes, a learned map, or none (places only)."""
+    estimate_jacobian: bool = True
+    """Without `detector.pca`: axes from a learned map (true), or none and places only (false)."""
     align_corners: bool = False
     """The warp's convention: -1 and 1 are the centres of the corner pixels (true) or the corners themselves (false)."""
     detector: RegionDetectorConfig = RegionDetectorConfig()
@@ -105,8 +106,70 @@ class RegionsConfig(Frozen):
     generator: RegionGeneratorConfig = RegionGeneratorConfig()
     avd: AvdConfig = AvdConfig()
 
+    @property
+    def axes(self) -> Literal["pca", "regression", "none"]:
+        """Where a region's axes come from."""
+        if self.detector.pca:
+            return "pca"
+        return "regression" if self.estimate_jacobian else "none"
+
+    @property
+    def points(self) -> int:
+        """Points of a pose."""
+        return self.num_regions
+
+    @property
+    def divisor(self) -> int:
+        """Each hourglass sees the image at its scale and halves that; generator and background halve the image."""
+        halvings = [self.generator.num_down_blocks]
+        if self.background.type != "zero":
+            halvings.append(self.background.num_blocks)
+        for part in (self.detector, self.dense_motion):
+            halvings.append(part.num_blocks + round(math.log2(1 / part.scale_factor)))
+        return 2 ** max(halvings)
+
     @model_validator(mode="after")
     def _extent_needs_axes(self) -> RegionsConfig:
         if self.axes == "none" and self.dense_motion.covariance_evidence:
             raise ValueError("dense_motion.covariance_evidence needs axes, which are none")
         return self
+
+
+class RegionsLoss(LossConfig):
+    """Weights of the loss terms; 0 switches a term off."""
+
+    equivariance_value: float = Field(10.0, ge=0)
+    """Regions must move with the picture."""
+    equivariance_jacobian: float = Field(10.0, ge=0)
+    """Their axes must turn with the picture, either way round."""
+
+
+class RegionsAvdLoss(AvdLoss):
+    """Weights of the second stage's terms; none of them looks at a picture."""
+
+    affine: float = Field(1.0, ge=0)
+    """Axes must come back to what they were before they were stretched."""
+
+
+class RegionsAvdTrain(AvdTrain):
+    """The second stage, `fomm train avd`: the disentanglement network alone, on regions of a finished model."""
+
+    num_epochs: int = Field(30, ge=1)
+    """Epochs to train."""
+    epoch_milestones: tuple[int, ...] = (21, 26)
+    """Rates are multiplied by 0.1 at these epochs."""
+    loss: SerializeAsAny[RegionsAvdLoss] = RegionsAvdLoss()
+
+
+class RegionsTrain(TrainConfig):
+    """The optimisation: one Adam's rate for all networks."""
+
+    num_repeats: int = Field(150, ge=1)
+    """An epoch is every item this many times."""
+    batch_size: int = Field(14, ge=1)
+    """Pairs a step, over all processes."""
+    lr_generator: float = Field(2e-4, ge=0)
+    """Adam's rate, of all networks."""
+    loss: SerializeAsAny[RegionsLoss] = RegionsLoss()
+    avd: RegionsAvdTrain = RegionsAvdTrain()
+    """The second stage, `fomm train avd`."""

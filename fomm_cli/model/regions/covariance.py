@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from fomm_cli.model.geometry import coordinate_grid
+from fomm_cli.model.geometry import coordinate_grid, product_2x2
 
 _TINY = 1e-24
 """Added to squares before a root, whose slope at 0 is infinite; far below one ulp of any region that can be seen."""
@@ -48,10 +48,14 @@ def principal_axes(matrix: Tensor) -> Tensor:
     wide = delta >= 0
     x, y = torch.where(wide, rho + delta, b), torch.where(wide, b, rho - delta)
     length = (x.square() + y.square() + _TINY).sqrt()
-    flipped = torch.where(a.square() + 2 * b.square() >= a * d, x > 0, y < 0)
-    length = torch.where(flipped, -length, length)
+    length = torch.where(torch.where(a.square() + 2 * b.square() >= a * d, -x, y) < 0, -length, length)
     p, q, long, short = x / length, y / length, larger.sqrt(), smaller.sqrt()
     return torch.stack((p * long, q * short, q * long, -p * short), dim=-1).unflatten(-1, (2, 2))
+
+
+def squared(axes: Tensor) -> Tensor:
+    """A A^T of (..., 2, 2) axes: the covariance of a region with these."""
+    return product_2x2(axes, axes.transpose(-1, -2))
 
 
 def ellipses(points: Tensor, matrix: Tensor, height: int, width: int) -> Tensor:

@@ -32,7 +32,9 @@ class RegionMotionNetwork(nn.Module):
         if config.generator.estimate_occlusion_map:
             self.occlusion = nn.Conv2d(self.hourglass.out_channels, 1, 7, padding=3)
 
-    def forward(self, small: Tensor, source: Regions, driving: Regions, background: Tensor | None) -> DenseMotion:
+    def forward(
+        self, small: Tensor, source: Regions, driving: Regions, background: Tensor | None = None
+    ) -> DenseMotion:
         """The dense motion from regions and the down-sampled source.
 
         small       (B or 1, 3, h, w)

@@ -6,9 +6,9 @@ import torch
 from torch import Tensor, nn
 
 from fomm_cli.model.blocks import AntiAliasDownsample, Hourglass, merged
-from fomm_cli.model.geometry import coordinate_grid, heatmap_mean, product_2x2
+from fomm_cli.model.geometry import coordinate_grid, heatmap_mean
 from fomm_cli.model.regions.config import RegionsConfig
-from fomm_cli.model.regions.covariance import covariance, principal_axes
+from fomm_cli.model.regions.covariance import covariance, principal_axes, squared
 from fomm_cli.model.regions.pose import Regions
 
 
@@ -20,6 +20,7 @@ class RegionDetector(nn.Module):
         detector = config.detector
         self.num_regions = config.num_regions
         self.axes = config.axes
+        self.extent = config.dense_motion.covariance_evidence
         self.temperature = detector.temperature
         self.down = AntiAliasDownsample(config.num_channels, detector.scale_factor)
         self.predictor = Hourglass(
@@ -48,7 +49,7 @@ class RegionDetector(nn.Module):
                 return Regions(value)
             if self.axes == "pca":
                 extent = covariance(heatmap, value)
-                return Regions(value, principal_axes(extent), extent)
+                return Regions(value, principal_axes(extent), extent if self.extent else None)
             frames = maps[:, self.num_regions :].unsqueeze(1)  # (B, 1, 4, h, w): one map for all regions
             jacobian = heatmap_mean(heatmap, frames).unflatten(2, (2, 2))
-            return Regions(value, jacobian, product_2x2(jacobian, jacobian.transpose(-1, -2)))
+            return Regions(value, jacobian, squared(jacobian) if self.extent else None)

@@ -34,13 +34,13 @@ class RegionGenerator(nn.Module):
         self.final = nn.Conv2d(widths[0], config.num_channels, 7, padding=3)
 
     def encode(self, source: Tensor) -> tuple[Tensor, ...]:
-        """Features of the source (B, 3, H, W), which no driving frame changes: of every scale, (B, C, H, W) first;
-        without skips the smallest alone.
+        """Features of the source (B, 3, H, W), which no driving frame changes: of every scale, coarse to fine; without
+        skips the coarsest alone.
         """
         features = [self.first(source)]
         for block in self.down_blocks:
             features.append(block(features[-1]))
-        return tuple(features) if self.skips else (features[-1],)
+        return tuple(reversed(features)) if self.skips else (features[-1],)
 
     def decode(
         self, features: tuple[Tensor, ...], source: Tensor, motion: DenseMotion, deformed: bool
@@ -50,21 +50,21 @@ class RegionGenerator(nn.Module):
         features, source  (B or 1, ...): a batch of 1 serves all of the motion's frames
         deformed          whether to warp the source itself too; skips do anyway
         """
-        deepest = features[-1]
-        warped = self._warped(deepest, motion)
+        coarsest, *finer = features
+        warped = self._warped(coarsest, motion)
         x = warped
         occlusion = motion.occlusion
         if occlusion is not None:
             x = x * resize(occlusion, (x.shape[2], x.shape[3]))
-        x = self.bottleneck(in_layout_of(x, deepest))
+        x = self.bottleneck(in_layout_of(x, coarsest))
         if not self.skips:
             for block in self.up_blocks:
                 x = block(x)
             prediction = self.final(x).to(motion.flow.dtype).sigmoid()
             return prediction, self._warped(source, motion) if deformed else None
-        x = in_layout_of(_merge(x, warped, occlusion), deepest)
-        for block, level in zip(self.up_blocks, reversed(features[:-1]), strict=True):
-            x = in_layout_of(_merge(block(x), self._warped(level, motion), occlusion), deepest)
+        x = in_layout_of(_merge(x, warped, occlusion), coarsest)
+        for block, level in zip(self.up_blocks, finer, strict=True):
+            x = in_layout_of(_merge(block(x), self._warped(level, motion), occlusion), coarsest)
         prediction = self.final(x).to(motion.flow.dtype).sigmoid()
         picture = self._warped(source, motion)
         return _merge(prediction, picture, occlusion), picture

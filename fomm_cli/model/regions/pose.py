@@ -18,8 +18,8 @@ class Regions(NamedTuple):
 
     value       (B, K, 2), points: the regions' centres
     jacobian    (B, K, 2, 2), row major: columns are the regions' axes; None without axes
-    covariance  (B, K, 2, 2): the regions' extent, in squared units of points; None without axes. Detected, it is
-                jacobian @ its transpose; in relative motion it stays the driving's, and is not
+    covariance  (B, K, 2, 2): the regions' extent, in squared units of points; None where the motion ignores it.
+                Detected, it is jacobian @ its transpose; in relative motion it stays the driving's, and is not
     """
 
     value: Any
@@ -47,12 +47,17 @@ def carry(source: Regions, driving: Regions, initial: Regions) -> Regions:
 def distance(source: Regions, driving: Regions) -> NDArray[np.float64]:
     """How far each driving pose (batch B) is from the source's (batch 1), in sizes of the pose; (B,).
 
-    Places are centred and divided by their root mean square radius. Axes have no heads: what is compared is the extent,
-    divided by its root mean square size.
+    Places are centred and divided by their root mean square radius. Axes have no heads: what is compared is the extent
+    that they span, divided by its root mean square size.
     """
     places = normal(driving.value, centre=True) - normal(source.value, centre=True)
     total = np.square(places).sum(axis=-1).mean(axis=-1)
-    if source.covariance is not None and driving.covariance is not None:
-        extents = normal(driving.covariance, centre=False) - normal(source.covariance, centre=False)
+    if source.jacobian is not None and driving.jacobian is not None:
+        extents = normal(_squared(driving.jacobian), centre=False) - normal(_squared(source.jacobian), centre=False)
         total = total + EXTENT_WEIGHT * np.square(extents).sum(axis=(-1, -2)).mean(axis=-1)
     return np.sqrt(total)
+
+
+def _squared(axes: Any) -> NDArray[Any]:
+    axes = as_array(axes)
+    return axes @ np.swapaxes(axes, -1, -2)

@@ -47,12 +47,10 @@ class ThinPlateModel(AnimationModel):
         self.avd: DisentanglementNetwork | None = None
 
     def add(self, part: str) -> None:
-        if part == "background_predictor" and self.background_predictor is not None:
-            return  # the config has it
         if part != "avd":
-            super().add(part)
+            return super().add(part)
         avd = self.config.avd
-        self.pose_seams = ("disentangle",)
+        self.pose_seams = {"disentangle": ("value",)}
         self.avd = DisentanglementNetwork(2 * self.config.points, avd.id_bottle_size, avd.pose_bottle_size)
 
     def detect(self, image: Tensor) -> SplinePoints:
