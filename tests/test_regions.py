@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +20,14 @@ from fomm_cli.commands.app import main
 from fomm_cli.config.reading import build, load
 from fomm_cli.config.upstream import translate
 from fomm_cli.errors import FommError
+from fomm_cli.files.disk import sha256
 from fomm_cli.media.image import read_image, write_image
 from fomm_cli.model.regions.avd import RegionDisentanglement
 from fomm_cli.model.regions.config import RegionsConfig
 from fomm_cli.model.regions.family import ArticulatedRegions
 from fomm_cli.model.regions.pose import Regions
+from fomm_cli.weights import catalogue
+from fomm_cli.weights.catalogue import CATALOGUE, Original
 from fomm_cli.weights.convert import read_published
 from fomm_cli.weights.file import build_model
 from tests.golden_regions import avd_state, regions_tensors
@@ -125,6 +129,19 @@ def test_every_key_of_a_checkpoint_is_accounted_for(golden_regions: Path, tmp_pa
     for part, told in ((more, "keypoint_detector.fancy.weight"), (less, "keypoint_detector.regions.bias")):
         with pytest.raises(FommError, match=told):
             read_published(variant(stored, tmp_path / "other.pth", region_predictor=part))
+
+
+def test_the_makers_own_file_is_known_by_its_hash(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And so the pad that no shape shows, whatever the file is called."""
+    original = Original(checkpoint.stat().st_size, sha256(checkpoint), "https://example.org")
+    entry = replace(CATALOGUE["mraa-vox-256"], original=original)
+    monkeypatch.setattr(catalogue, "_ENTRIES", (entry,))
+    assert catalogue.recognised(checkpoint) is entry
+    with pytest.raises(FommError, match="does not fit its architecture"):  # the reference is a hundred times smaller
+        read_published(checkpoint)
+    assert catalogue.recognised(variant({}, tmp_path / "other.pth", a=torch.zeros(1))) is None
 
 
 def test_regression_is_read_off_the_shapes(golden_regions: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,7 @@ def list_weights(as_json: Json = False) -> None:
                 "data_licence": entry.data_licence,
                 "home": entry.home,
                 "by_hand": entry.by_hand,
+                "original": None if entry.original is None else asdict(entry.original),
                 "sources": [
                     {"address": s.address, "cited": s.cited, "md5": s.md5, "sha256": s.sha256, "note": s.note}
                     for s in entry.sources
@@ -69,6 +71,8 @@ def _print_entry(row: dict[str, Any]) -> None:
         known = f"md5 {source['md5']}" if source["md5"] else source["sha256"] or "no published hash"
         lines.append(("from", f"{source['address']} ({known})"))
     lines.append(("by hand", row["by_hand"]))
+    if original := row["original"]:
+        lines.append(("original", f"{original['size']} bytes, sha256 {original['sha256']}"))
     lines += [("sha256", row["sha256"]), ("file", row["path"])] if row["here"] else []
     for title, value in lines:
         if value:
@@ -187,6 +191,7 @@ def convert(
         return
     lines = [
         ("weights", str(output)),
+        ("name", done.config.name),
         ("size", f"{facts['bytes'] / 1e6:.2f} MB"),
         ("sha256", facts["sha256"]),
         ("epoch", done.epoch),

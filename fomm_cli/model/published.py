@@ -29,6 +29,8 @@ class Published(Protocol):
     """Networks at the top of a checkpoint, by which it is recognised."""
     OPTIONAL: tuple[str, ...]
     """Networks that may stand beside them."""
+    EPOCH: str
+    """Key of the epochs trained."""
     RULES: dict[str, str | None]
     """Published prefix -> ours, the first match wins; None is dropped on purpose."""
     KEYS: dict[str, str | None]

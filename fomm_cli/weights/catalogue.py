@@ -41,6 +41,19 @@ class Source:
 
 
 @dataclass(frozen=True)
+class Original:
+    """The makers' own file, by which it is recognised whatever it is called now.
+
+    size    bytes
+    cited   the public page that tells both
+    """
+
+    size: int
+    sha256: str
+    cited: str
+
+
+@dataclass(frozen=True)
 class Entry:
     """One name.
 
@@ -50,6 +63,7 @@ class Entry:
     by_hand        folders to download the original from in a browser; empty for bundled weights
     sources        tried in this order by `fomm weights fetch`; empty where nobody names a file's own address
     preset         the config that its architecture is checked against
+    original       what the makers published about the file itself; None where they did not
     """
 
     name: str
@@ -62,6 +76,7 @@ class Entry:
     megabytes: int
     by_hand: str = ""
     sources: tuple[Source, ...] = field(default=())
+    original: Original | None = None
 
     @property
     def bundled(self) -> bool:
@@ -111,6 +126,26 @@ def _splines(name: str, size: int, megabytes: int, domain: str, data_licence: st
         "https://drive.google.com/drive/folders/1pNDo1ODQIb5HVObRtCmubqJikmR7VVLT",
         preset=name,
         megabytes=megabytes,
+    )
+
+
+_REGIONS = "https://github.com/snap-research/articulated-animation"
+_REGIONS_CITED = f"{_REGIONS}/commit/1e948f4"  # takes out the checkpoints' Git-LFS pointers, which name size and hash
+
+
+def _regions(name: str, edge: int, megabytes: int, domain: str, data_licence: str, size: int, sha256: str) -> Entry:
+    """Its README links a folder alone; the files were in the repository by Git-LFS before."""
+    return Entry(
+        name=name,
+        domain=f"{domain}, articulated regions",
+        size=(edge, edge),
+        weights_licence="none stated for the checkpoints; the repository's own reserves its code",
+        data_licence=data_licence,
+        home=_REGIONS,
+        by_hand="https://drive.google.com/drive/folders/1jCeFPqfU_wKNYwof0ONICwsj3xHlr_tb",
+        preset=name,
+        megabytes=megabytes,
+        original=Original(size, sha256, _REGIONS_CITED),
     )
 
 
@@ -176,6 +211,59 @@ _ENTRIES = (
     _splines("tps-taichi-256", 256, 351, "whole bodies (Tai-Chi-HD)", _TAICHI),
     _splines("tps-ted-384", 384, 351, "speakers on a stage (TED-talks)", "videos: their owners' (YouTube)"),
     _splines("tps-mgif-256", 256, 306, "animated GIFs of animals (MGif)", "none stated where the repository links it"),
+    _regions(
+        "mraa-vox-256",
+        256,
+        273,
+        "talking heads (VoxCeleb)",
+        _VOX,
+        291747542,
+        "a8c59e0b38f96195eac6414265dcf8e4b15e0675cea2622489b735edc61b3b66",
+    ),
+    _regions(
+        "mraa-taichi-256",
+        256,
+        273,
+        "whole bodies (Tai-Chi-HD)",
+        _TAICHI,
+        273409176,
+        "6fd5ebb68953d6c7d02ff765986efa1c8a62d349817fe736a6069e07dc8c17af",
+    ),
+    _regions(
+        "mraa-ted-384",
+        384,
+        273,
+        "speakers on a stage (TED-talks)",
+        "videos: their owners' (YouTube)",
+        273409224,
+        "5c88fb60718a64a8fd87043b0e95781b50e500457d03bf3b4fd26cca6b70c3f7",
+    ),
+    _regions(
+        "mraa-ted-youtube-384",
+        384,
+        274,
+        "speakers (TED and YouTube)",
+        "videos: their owners' (YouTube)",
+        292943746,
+        "75ce78089fc2f0b0a276346bf8f14c2043895845ed869bdbe9b2656d3feec13b",
+    ),
+    _regions(
+        "mraa-mgif-256",
+        256,
+        248,
+        "animated GIFs of animals (MGif)",
+        "none stated where the repository links it",
+        248256308,
+        "58b796e31f763ccfbb240f959c9d92c2afe8a6e57da303e07d8fabd1f2921c68",
+    ),
 )
 
 CATALOGUE: dict[str, Entry] = {entry.name: entry for entry in _ENTRIES}
+
+
+def recognised(path: Path) -> Entry | None:
+    """The entry whose makers' own file this is, byte for byte. Only a file of the right size is read."""
+    size = path.stat().st_size if path.is_file() else None
+    same = [entry for entry in _ENTRIES if entry.original is not None and entry.original.size == size]
+    digest = disk.sha256(path) if same else ""
+    return next((entry for entry in same if entry.original is not None and entry.original.sha256 == digest), None)

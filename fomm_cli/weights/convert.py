@@ -12,6 +12,7 @@ from fomm_cli.config.schema import Config
 from fomm_cli.errors import FommError
 from fomm_cli.files import disk
 from fomm_cli.version import __version__
+from fomm_cli.weights import catalogue
 from fomm_cli.weights.file import StateDict, compare, expected_shapes, save_weights
 from fomm_cli.weights.published import Checkpoint, read_checkpoint
 
@@ -63,6 +64,7 @@ def convert(
     provenance   added to what is known: the source's name and sha256, its epoch, the assumed values
     """
     disk.check_free(target, force)  # before reading hundreds of megabytes
+    config = config or _known(source)
     converted = read_published(source, config, overrides)
     name = _name(config, target)
     converted = converted._replace(config=converted.config.model_copy(update={"name": name}))
@@ -83,10 +85,12 @@ def read_published(
 ) -> Converted:
     """A published checkpoint in our names, every key accounted for.
 
-    config      a preset, our YAML or an upstream one; None reads the architecture off the shapes
+    config      a preset, our YAML or an upstream one; None: of a file that the catalogue knows by its hash its preset,
+                else the architecture is read off the shapes
     overrides   `key.path=value`, applied on top of either
     Raises FommError: see `read_checkpoint`; and for keys or shapes that the architecture does not have, or lacks.
     """
+    config = config or _known(source)
     checkpoint = read_checkpoint(source)
     state, dropped = rename(checkpoint)
     shapes = {name: tuple(value.shape) for name, value in state.items()}
@@ -139,6 +143,12 @@ def rename(checkpoint: Checkpoint) -> tuple[StateDict, list[str]]:
                     value.float() if value.dtype in (torch.float16, torch.bfloat16) else value
                 )
     return state, dropped
+
+
+def _known(source: str | Path) -> str | None:
+    """The preset that the makers' own file was trained by, which tells more than its shapes."""
+    entry = catalogue.recognised(Path(source))
+    return None if entry is None else entry.preset
 
 
 def _fill_counters(state: StateDict, expected: dict[str, tuple[int, ...]]) -> int:

@@ -56,7 +56,7 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
     family, published = recognise(path, stored)
     names = [name for name in (*published.REQUIRED, *published.OPTIONAL) if name in stored]
     parts = {name: _tensors(path, name, stored[name]) for name in names}
-    epoch = stored.get("epoch")
+    epoch = stored.get(published.EPOCH)
     return Checkpoint(family, published, parts, epoch if isinstance(epoch, int) else None)
 
 

@@ -13,11 +13,23 @@ from fomm_cli.model.first_order.upstream import KEYS, SILENT, in_our_terms
 from fomm_cli.model.published import Architecture, Shapes
 from fomm_cli.model.shapes import ShapeReader, assuming, check_scale
 
-__all__ = ["KEYS", "OPTIONAL", "REQUIRED", "RULES", "SILENT", "WHAT", "check", "in_our_terms", "read_architecture"]
+__all__ = [
+    "EPOCH",
+    "KEYS",
+    "OPTIONAL",
+    "REQUIRED",
+    "RULES",
+    "SILENT",
+    "WHAT",
+    "check",
+    "in_our_terms",
+    "read_architecture",
+]
 
 WHAT = "A first-order-model checkpoint is a dict with generator and kp_detector, and perhaps discriminator."
 REQUIRED = ("generator", "kp_detector")
 OPTIONAL = ("discriminator",)
+EPOCH = "epoch"
 RULES: dict[str, str | None] = {
     "generator.dense_motion_network.down.": None,  # the anti-alias kernel: a constant of the scale, not a weight
     "kp_detector.down.": None,  # likewise

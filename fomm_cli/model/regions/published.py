@@ -13,7 +13,18 @@ from fomm_cli.model.regions.config import RegionsConfig
 from fomm_cli.model.regions.upstream import KEYS, SILENT, in_our_terms
 from fomm_cli.model.shapes import ShapeReader, assuming, check_scale
 
-__all__ = ["KEYS", "OPTIONAL", "REQUIRED", "RULES", "SILENT", "WHAT", "check", "in_our_terms", "read_architecture"]
+__all__ = [
+    "EPOCH",
+    "KEYS",
+    "OPTIONAL",
+    "REQUIRED",
+    "RULES",
+    "SILENT",
+    "WHAT",
+    "check",
+    "in_our_terms",
+    "read_architecture",
+]
 
 WHAT = (
     "An articulated-animation checkpoint is a dict with generator and region_predictor, and perhaps bg_predictor and "
@@ -21,6 +32,7 @@ WHAT = (
 )
 REQUIRED = ("generator", "region_predictor")
 OPTIONAL = ("bg_predictor", "avd_network")  # a background that stands still has a bg_predictor without tensors
+EPOCH = "epoch_reconstruction"
 RULES: dict[str, str | None] = {
     "generator.pixelwise_flow_predictor.down.": None,  # the anti-alias kernel: a constant of the scale, not a weight
     "region_predictor.down.": None,  # likewise

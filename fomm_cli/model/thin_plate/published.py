@@ -14,7 +14,18 @@ from fomm_cli.model.thin_plate.config import ThinPlateConfig
 from fomm_cli.model.thin_plate.pose import SPLINE
 from fomm_cli.model.thin_plate.upstream import KEYS, SILENT, in_our_terms
 
-__all__ = ["KEYS", "OPTIONAL", "REQUIRED", "RULES", "SILENT", "WHAT", "check", "in_our_terms", "read_architecture"]
+__all__ = [
+    "EPOCH",
+    "KEYS",
+    "OPTIONAL",
+    "REQUIRED",
+    "RULES",
+    "SILENT",
+    "WHAT",
+    "check",
+    "in_our_terms",
+    "read_architecture",
+]
 
 WHAT = (
     "A thin-plate-spline checkpoint is a dict with inpainting_network, dense_motion_network and kp_detector, and "
@@ -22,6 +33,7 @@ WHAT = (
 )
 REQUIRED = ("inpainting_network", "dense_motion_network", "kp_detector")
 OPTIONAL = ("bg_predictor", "avd_network")
+EPOCH = "epoch"
 RULES: dict[str, str | None] = {
     "dense_motion_network.down.": None,  # the anti-alias kernel: a constant of the scale, not a weight
     "kp_detector.": "keypoint_detector.",
