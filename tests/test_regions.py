@@ -308,10 +308,31 @@ sys.exit(main(sys.argv[1:]))
     assert len(list(Path("out").glob("*.png"))) == 6
 
 
-def test_the_anchor_is_told_by_places_and_extents() -> None:
+def random_regions(count: int) -> Regions:
     rng = np.random.default_rng(0)
-    axes = rng.normal(size=(4, 3, 2, 2))
-    driving = Regions(rng.uniform(-1, 1, (4, 3, 2)), axes, axes @ np.swapaxes(axes, -1, -2))
+    axes = np.array([[1, 0.2], [0.1, -0.5]]) * (1 + 0.1 * rng.normal(size=(count, 3, 2, 2)))
+    return Regions(rng.uniform(-1, 1, (count, 3, 2)), axes, axes @ np.swapaxes(axes, -1, -2))
+
+
+def test_motion_can_be_edited_and_a_flip_of_axes_is_none() -> None:
+    driving = random_regions(4)
+    space = ArticulatedRegions().space(Regions(*(field[:1] for field in driving)))
+    flipped = driving._replace(jacobian=-driving.jacobian)
+    channels = space.channels(flipped)
+    np.testing.assert_allclose(channels, space.channels(driving))
+    np.testing.assert_allclose(channels[0], 0, atol=1e-12)
+    for ours, theirs in zip(space.poses(channels), driving, strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-9)
+
+
+def test_an_edited_motion_animates(clip: Path, weights: Path) -> None:
+    calm, wild = (animate(weights, "relative", *more) for more in (("--motion-scale", "0.2"), ()))
+    still = np.abs(calm.astype(int) - calm[:1]).mean()
+    assert 0 < still < np.abs(wild.astype(int) - wild[:1]).mean()
+
+
+def test_the_anchor_is_told_by_places_and_extents() -> None:
+    driving = random_regions(4)
     third = Regions(*(field[2:3] for field in driving))
     moved = Regions(0.5 * third.value + 0.1, -0.5 * third.jacobian, 0.25 * third.covariance)
     distances = ArticulatedRegions().distance(moved, driving)

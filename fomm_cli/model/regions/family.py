@@ -37,6 +37,9 @@ class ArticulatedRegions(Family):
     def distance(self, source: Any, driving: Any) -> NDArray[np.float64]:
         return pose.distance(source, driving)
 
+    def space(self, anchor: Any) -> pose.RegionSpace:
+        return pose.RegionSpace(anchor)
+
     def pose_fields(self, config: RegionsConfig) -> list[str]:
         if config.axes == "none":
             return ["value"]

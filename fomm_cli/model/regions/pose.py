@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fomm_cli.model.pose import as_array, hull_scale, inverse, like, normal
+from fomm_cli.model.relative import PointSpace
 
 EXTENT_WEIGHT = 0.1
 """What a squared difference of extents counts against a squared distance of places."""
@@ -56,6 +57,20 @@ def distance(source: Regions, driving: Regions) -> NDArray[np.float64]:
         extents = normal(_squared(driving.jacobian), centre=False) - normal(_squared(source.jacobian), centre=False)
         total = total + EXTENT_WEIGHT * np.square(extents).sum(axis=(-1, -2)).mean(axis=-1)
     return np.sqrt(total)
+
+
+class RegionSpace(PointSpace):
+    """Regions relative to an anchor's: places and axes as any points and frames; the extent follows from the axes."""
+
+    def channels(self, poses: Regions) -> NDArray[np.float64]:
+        if self._frames is None:
+            return super().channels(poses)
+        change = poses.jacobian @ inverse(self._frames)
+        heads = np.where(change[..., :1, :1] < 0, -1.0, 1.0)  # axes have none: a flip is no movement
+        return super().channels(poses._replace(jacobian=heads * poses.jacobian))
+
+    def _pose(self, points: Any, frames: Any) -> Regions:
+        return Regions(points, frames, None if self.anchor.covariance is None else _squared(frames))
 
 
 def _squared(axes: Any) -> NDArray[Any]:
