@@ -8,18 +8,25 @@ import tarfile
 import zlib
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from fomm_cli.config.reading import build
+from fomm_cli.config.schema import Config
+from fomm_cli.model.families import FAMILIES
+from fomm_cli.model.live_portrait import published
 from fomm_cli.model.live_portrait.config import LivePortraitConfig
 from fomm_cli.model.live_portrait.network import LivePortraitModel
-from fomm_cli.model.live_portrait.published import rename
+from fomm_cli.model.live_portrait.published import divided
 from fomm_cli.model.live_portrait.stitching import Retargeting, Stitching
+from fomm_cli.model.published import Published
+from fomm_cli.weights.convert import rename
+from fomm_cli.weights.published import Checkpoint
 
 TINY: dict[str, Any] = {
     "num_kp": 5,
@@ -116,13 +123,51 @@ def picture(name: str, side: int) -> Tensor:
 @cache
 def model(size: str = "tiny") -> LivePortraitModel:
     """The recipe's networks in eval mode, loaded strictly."""
-    config = LivePortraitConfig.model_validate(TINY if size == "tiny" else {})
-    side = 64 if size == "tiny" else 256
-    with torch.device("meta"):
-        network = LivePortraitModel(config, (side, side))
-    state = {f"{name}.{key}": value for name, keys in published_state(size).items() for key, value in keys.items()}
-    network.load_state_dict(rename(state), assign=True)
+    settings = config(size)
+    network = LivePortraitModel(settings.model, settings.data.frame_shape)
+    network.load_state_dict(our_state(published_state(size)), assign=True)
     return network.eval().requires_grad_(False)
+
+
+def config(size: str = "tiny") -> Config:
+    side = 64 if size == "tiny" else 256
+    return build(
+        {
+            "name": f"live-portrait-{size}",
+            "model": {"family": "live_portrait", **(TINY if size == "tiny" else {})},
+            "data": {"frame_shape": [side, side]},
+        }
+    )
+
+
+def our_state(networks: dict[str, dict[str, Tensor]]) -> dict[str, Tensor]:
+    """Published networks under our names."""
+    family = FAMILIES["live_portrait"]
+    parts = {network: divided(tensors) for network, tensors in networks.items()}
+    return rename(Checkpoint(family, cast(Published, family.published()), parts, None))[0]
+
+
+def write_release(folder: Path, kind: str, size: str = "tiny") -> Path:
+    """The recipe's networks as the five files of a release: `pth` (the makers' folders) or `safetensors`."""
+    state = published_state(size)
+    small = {name: state.pop(name) for name in published.REQUIRED if name not in published.FILES}
+    if kind == "safetensors":
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, tensors_ in state.items():
+            save_file(tensors_, folder / f"{name}.safetensors")
+        flat = {f"{name}_module.{key}": value for name, tensors_ in small.items() for key, value in tensors_.items()}
+        save_file(flat, folder / f"{published.FILES[-1]}.safetensors")
+        return folder
+    base, more = folder / "liveportrait" / "base_models", folder / "liveportrait" / "retargeting_models"
+    base.mkdir(parents=True)
+    more.mkdir()
+    for name, tensors_ in state.items():
+        torch.save(tensors_, base / f"{name}.pth")
+    torch.save(
+        {name: {f"module.{key}": value for key, value in tensors_.items()} for name, tensors_ in small.items()},
+        more / f"{published.FILES[-1]}.pth",
+    )
+    return folder
 
 
 def normal(name: str, shape: list[int]) -> NDArray[np.float64]:

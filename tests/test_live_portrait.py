@@ -225,8 +225,8 @@ def finish_of(case: dict[str, Any], functions: dict[str, Tensor], frames: int) -
 @pytest.fixture(scope="module")
 def stitchers() -> Any:
     """The three small networks at the published size."""
-    state = lp.published_state("full", only=published.STITCHING)
-    return lp.small_networks(published.rename({f"{n}.{k}": v for n, keys in state.items() for k, v in keys.items()}))
+    state = lp.published_state("full", only=published.REQUIRED[4:])
+    return lp.small_networks(lp.our_state(state))
 
 
 @pytest.mark.parametrize("case", lp.cases(), ids=lambda case: case["name"])

@@ -14,8 +14,9 @@ import numpy as np
 
 from fomm_cli.animate.driving import Driving, open_driving
 from fomm_cli.animate.layouts import LAYOUTS, Step
+from fomm_cli.animate.redirect import redirect_clip
 from fomm_cli.animate.runner import Runner
-from fomm_cli.animate.scene import Scene, open_scene
+from fomm_cli.animate.scene import Scene, is_clip, open_scene
 from fomm_cli.animate.settings import Output, Progress, Report, Settings, parse_anchor
 from fomm_cli.animate.stream import threaded
 from fomm_cli.engine.base import Engine, check_motion
@@ -75,8 +76,17 @@ def animate_clip(
             raise FommError(f"There is no layout {layout!r}.", nearest(layout, list(LAYOUTS)))
         _check_distinct(Path(path), source, driving)
     begun, runner = time.perf_counter(), Runner(engine)
-    moving = open_driving(driving, engine.size, settings, progress)
-    scene = open_scene(runner, source, settings.crop_source, settings.face_detector)
+    family = engine.family.configured(settings.options)
+    if driving.suffix.lower() in {".pkl", ".pickle"}:
+        raise FommError(
+            f"{driving} is a pickle, which may run code when it is read: it stays closed.",
+            "Take the clip that it was made from.",
+        )
+    moving = open_driving(driving, engine.size, settings, progress, family.crop)
+    crop = family.crop if settings.crop_source == "auto" else settings.crop_source
+    if family.takes_clips and is_clip(source):
+        return redirect_clip(runner, family, source, crop, moving, outputs, settings, progress)
+    scene = open_scene(runner, source, crop, settings.face_detector, family=family)
     report = render_clip(scene, moving, outputs, settings, progress)
     report.seconds = time.perf_counter() - begun
     return report
@@ -130,7 +140,7 @@ def render_clip(
     return Report(
         outputs=[Path(path) for path, _ in outputs],
         frames=count,
-        size=engine.size,
+        size=engine.output_size,
         rate=motion.rate,
         variable_rate=motion.variable_rate,
         has_audio=any(writer.heard for _, writer in writers),
@@ -140,7 +150,7 @@ def render_clip(
         distance=anchor.distance if anchor else None,
         seconds=time.perf_counter() - begun,
         clamped=steered.clamped,
-        jitter=jitter(np.stack(points)) * (min(engine.size) - 1) / 2,
+        jitter=jitter(np.stack(points)) * (min(engine.output_size) - 1) / 2,
         loop_jump=steered.loop_jump,
         warnings=[*warnings, *steered.warnings],
     )
@@ -161,6 +171,9 @@ def _steps(scene: Scene, seen: Motion, steered: Steered, settings: Settings, sho
     """Batch by batch: the steered motion made the source's; with what was `seen`, and the pictures it was seen in."""
     size, timing = scene.runner.batch, steered.motion
     pictures = None if shown is None else threaded(shown.read(), 2 * size)
+    initial = steered.anchor
+    if initial is not None and len(seen) == 1:
+        initial = scene.family.resting(initial)
     with contextlib.closing(pictures) if pictures is not None else contextlib.nullcontext():
         for start in range(0, len(timing), size):
             span = slice(start, min(start + size, len(timing)))
@@ -170,7 +183,7 @@ def _steps(scene: Scene, seen: Motion, steered: Steered, settings: Settings, sho
                 if len(frames) < span.stop - start:
                     raise FommError("The driving clip changed while it was read.", "Run the command again.")
             poses = pick(timing.poses, span)
-            moved = scene.transfer(poses, steered.anchor, settings.mode, settings.adapt_scale)
+            moved = scene.transfer(poses, initial, settings.mode, settings.adapt_scale)
             if frames[0] is not None:  # a layout that shows the driving marks what was seen in it
                 poses = pick(seen.poses, span)
             for row, result in enumerate(scene.render(moved)):

@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from fomm_cli.boxes import Box, center_box, pad_box, parse_box, shaped
 from fomm_cli.errors import FommError, nearest
 from fomm_cli.media.image import Frame
 
-WORDS = ["center", "pad", "face", "motion"]
+WORDS = ["auto", "center", "pad", "face", "portrait", "motion"]
 
 
 def check_crop(text: str, still: bool = False) -> None:
     """Refuse, before any file is read, what is neither a word nor x,y,w,h; in a still nothing moves."""
     if still and text == "motion":
-        raise FommError("There is no motion in a picture.", "Crop it by center, pad, face or x,y,w,h.")
+        raise FommError("There is no motion in a picture.", "Crop it by center, pad, face, portrait or x,y,w,h.")
     if text not in WORDS:
         _numbers(text)
 
 
 def needs_frames(text: str) -> bool:
     """Whether the crop is found by looking at the clip rather than at its size."""
-    return text in {"face", "motion"}
+    return text in {"face", "motion", "portrait"}
 
 
 def crop_box(
@@ -37,14 +41,17 @@ def crop_box(
     text    center  the largest box in the middle
             pad     the whole picture and as much of its continued edge as the shape needs
             x,y,w,h pixels from the top left corner of the upright picture; the shorter side is grown to the shape
+            portrait  the face as LivePortrait was trained to see it, found in `frames` likewise
             face, motion  found in `frames` (one picture, or all of the clip), one box for all of it; `detector` is the
                     file of the network that finds faces, None = the public one
     """
     height, width = size
-    if text == "center":
+    if text in {"auto", "center"}:
         return center_box(height, width, aspect)
     if text == "pad":
         return pad_box(height, width, aspect)
+    if text == "portrait":
+        return shaped(_portrait_box(frames if frames is not None else [], detector), aspect)
     if needs_frames(text):
         from fomm_cli.detectors.boxes import fixed_box
 
@@ -56,6 +63,44 @@ def crop_box(
             "x,y is the top left corner of the box, w,h its size, in pixels.",
         )
     return shaped(box, aspect)
+
+
+def portrait_finder(detector: Path | None) -> Callable[[Frame], Any]:
+    """Finds the turned square around a picture's largest face, a `detectors.portrait.Rectangle` or None."""
+    from fomm_cli.detectors.portrait import SOURCE, open_finder
+
+    finder = open_finder(detector)
+    return lambda frame: finder.find(frame, SOURCE)
+
+
+def portrait_matrix(picture: Frame, path: Path, size: tuple[int, int], detector: Path | None) -> NDArray[np.float64]:
+    """The turned crop of the largest face as LivePortrait was trained to see it: (2, 3), picture to crop of `size`."""
+    found = portrait_finder(detector)(picture)
+    if found is None:
+        raise _faceless(str(path))
+    return found.matrix(size[0])
+
+
+def _portrait_box(frames: Iterable[Frame], detector: Path | None) -> Box:
+    """One upright square for a clip: the mean of those of its frames that show a face."""
+    from fomm_cli.detectors.portrait import DRIVING, open_finder
+
+    finder = open_finder(detector)
+    pictures = [frames] if isinstance(frames, np.ndarray) else frames
+    squares = [found.edges() for frame in pictures if (found := finder.find(frame, DRIVING)) is not None]
+    if not squares:
+        raise _faceless("the driving clip")
+    left, top, right, bottom = np.mean(squares, axis=0)
+    side = round((right - left + bottom - top) / 2)  # pixels are counted by their centres there, by their edges here
+    return Box(round(left + 0.5), round(top + 0.5), side, side)
+
+
+def _faceless(where: str) -> FommError:
+    return FommError(
+        f"No face was found in {where}.",
+        "A portrait crop is for photographs of people; for animals and drawings take weights of another family "
+        "(`fomm weights list`), or say where to look: x,y,w,h.",
+    )
 
 
 def _numbers(text: str) -> Box:

@@ -59,11 +59,13 @@ class Driving(Protocol):
         ...
 
 
-def open_driving(path: Path, size: tuple[int, int], settings: Settings, progress: Progress) -> Driving:
-    """A clip or, by its suffix, a motion file; `size` is the (H, W) of the network."""
+def open_driving(
+    path: Path, size: tuple[int, int], settings: Settings, progress: Progress, usual: str = "center"
+) -> Driving:
+    """A clip or, by its suffix, a motion file; `size`, (H, W), is the network's, `usual` what the crop auto means."""
     if motion_file.is_motion(path):
         return MotionFile(path)
-    return Clip(path, size, settings, progress)
+    return Clip(path, size, settings, progress, usual)
 
 
 class Clip:
@@ -75,13 +77,15 @@ class Clip:
     box: Box | None
     has_pictures = True
 
-    def __init__(self, path: Path, size: tuple[int, int], settings: Settings, progress: Progress) -> None:
+    def __init__(
+        self, path: Path, size: tuple[int, int], settings: Settings, progress: Progress, usual: str = "center"
+    ) -> None:
         self.path = path
+        self.usual = usual
         self.info = probe(path)
         self.rate, self.time_base, self.has_sound = self.info.rate, self.info.time_base, self.info.has_audio
         self.size = size
         self.box = self._find_box(size[1] / size[0], settings, progress)
-        self._part = None if settings.crop_driving == "center" else self.box  # the middle, to fractions of a pixel
         self._motion: Motion | None = None
 
     def motion(self, runner: Runner, progress: Progress) -> Motion:
@@ -98,7 +102,7 @@ class Clip:
         """Decoding and resizing run in threads of their own."""
         with contextlib.closing(threaded(read_timed(self.path), 4)) as decoded:
             for frame, at, lasts in decoded:
-                yield Timed(fit(frame, self.size, self._part), at, lasts)
+                yield Timed(fit(frame, self.size, None if self._middle else self.box), at, lasts)
 
     @contextlib.contextmanager
     def sound(self) -> Iterator[tuple[Path, Fraction]]:
@@ -132,6 +136,9 @@ class Clip:
             raise FommError(f"{self.path} has no frames.", "Export the clip again.")
         check_picture(self.path, first)
         extent, text = (first.shape[0], first.shape[1]), settings.crop_driving
+        if text == "auto":  # what is of the network's shape already was cut by somebody
+            text = "center" if extent[1] == aspect * extent[0] else self.usual
+        self._middle = text == "center"  # cut to fractions of a pixel
         if not needs_frames(text):
             return crop_box(text, extent, aspect)
         with contextlib.closing(threaded(read_frames(self.path))) as frames:

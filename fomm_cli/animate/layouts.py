@@ -10,7 +10,7 @@ import numpy as np
 
 from fomm_cli import draw
 from fomm_cli.animate.scene import Scene
-from fomm_cli.media.image import Frame
+from fomm_cli.media.image import Frame, resize
 
 
 class Step(NamedTuple):
@@ -31,23 +31,31 @@ class Step(NamedTuple):
     row: int
 
 
+def _beside(pictures: list[Frame]) -> Frame:
+    """Pictures in a row, those lower than the highest enlarged to it."""
+    height = max(picture.shape[0] for picture in pictures)
+    same = [resize(each, (height, round(each.shape[1] * height / each.shape[0]))) for each in pictures]
+    return np.concatenate(same, axis=1)
+
+
 def _result(scene: Scene, step: Step) -> Frame:
     return step.result
 
 
 def _side_by_side(scene: Scene, step: Step) -> Frame:
     assert step.driving is not None
-    return np.concatenate([scene.source, step.driving, step.result], axis=1)
+    return _beside([scene.source, step.driving, step.result])
 
 
 def _keypoints(scene: Scene, step: Step) -> Frame:
     assert step.driving is not None
     shown = [(scene.source, scene.pose, 0), (step.driving, step.poses, step.row), (step.result, step.moved, step.row)]
-    return np.concatenate([_marked(picture, pose, row) for picture, pose, row in shown], axis=1)
+    return _beside([_marked(picture, pose, row) for picture, pose, row in shown])
 
 
 def _marked(picture: Frame, pose: Any, row: int) -> Frame:
-    return draw.keypoints(picture, pose[0][row], None if pose[1] is None else pose[1][row])
+    frames = getattr(pose, "jacobian", None)
+    return draw.keypoints(picture, pose[0][row, :, :2], None if frames is None else frames[row])
 
 
 LAYOUTS: dict[str, Callable[[Scene, Step], Frame]] = {

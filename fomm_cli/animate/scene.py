@@ -6,13 +6,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from fomm_cli.animate.crops import crop_box
+import numpy as np
+
+from fomm_cli.animate.crops import crop_box, portrait_matrix
 from fomm_cli.animate.runner import Runner, check_frame
 from fomm_cli.boxes import Box, center_box
 from fomm_cli.errors import FommError
+from fomm_cli.media import affine
 from fomm_cli.media.image import Frame, fit, read_image
 from fomm_cli.media.video import read_frames
 from fomm_cli.media.write import MOVIES
+from fomm_cli.model.family import Family
 
 _CLIPS = {*MOVIES, ".avi", ".mpg", ".mpeg"}
 
@@ -21,18 +25,34 @@ class Scene:
     """What stays the same for all frames.
 
     picture  the source as it was given, upright, of any size
-    box      the part of it that the network sees; it may reach beyond the picture. None = the middle
+    box      the part of it that the network sees; it may reach beyond the picture
+    matrix   (2, 3): positions in the picture to positions in a result, for putting results back; turned where the crop
+             is
     source   that part, in the network's size
     pose     the source's, a batch of one
+    family   of the engine, with the options of this animation
     """
 
-    def __init__(self, runner: Runner, picture: Frame, box: Box | None = None) -> None:
+    def __init__(
+        self,
+        runner: Runner,
+        picture: Frame,
+        crop: Box | affine.Matrix | None = None,
+        family: Family | None = None,
+    ) -> None:
+        """crop: a box, the matrix of a turned one, or None = the middle."""
         check_frame(picture)
-        height, width = runner.engine.size
+        size, result = runner.engine.size, runner.engine.output_size
         self.runner = runner
+        self.family = family or runner.engine.family
         self.picture = picture
-        self.box = box or center_box(picture.shape[0], picture.shape[1], width / height)
-        self.source = fit(picture, (height, width), box)
+        if isinstance(crop, np.ndarray):
+            self.matrix, self.box = crop, affine.bounds(crop, result)
+            self.source = fit(affine.crop(picture, crop, result), size)
+        else:
+            self.box = crop or center_box(picture.shape[0], picture.shape[1], size[1] / size[0])
+            self.matrix = affine.box_matrix(self.box, result)
+            self.source = fit(picture, size, crop)
         self.pose = runner.detect([self.source])
         self.encoded: Any = None
 
@@ -42,8 +62,8 @@ class Scene:
         if mode == "avd":
             moved = engine.disentangle(self.pose, driving)
         else:
-            moved = engine.family.transfer(self.pose, driving, initial, mode, adapt_scale)
-        return engine.settle(self.pose, moved)
+            moved = self.family.transfer(self.pose, driving, initial, mode, adapt_scale)
+        return self.family.settle(engine, self.pose, moved)
 
     def render(self, moved: Any) -> Iterator[Frame]:
         """The source in poses made its own by `transfer`: as many frames, in the same order, lazily."""
@@ -53,16 +73,28 @@ class Scene:
 
 
 def open_scene(
-    runner: Runner, path: Path, crop_source: str = "center", face_detector: Path | None = None, clips: bool = False
+    runner: Runner,
+    path: Path,
+    crop_source: str = "center",
+    face_detector: Path | None = None,
+    clips: bool = False,
+    family: Family | None = None,
 ) -> Scene:
-    """The scene of a picture file; `crop_source` as in `crop_box`. With `clips` a video stands for its first frame."""
+    """The scene of a picture file. With `clips` a video stands for its first frame.
+
+    crop_source   as in `crop_box`; auto: the family's own; portrait: turned with the face
+    """
+    family = family or runner.engine.family
+    crop_source = family.crop if crop_source == "auto" else crop_source
     picture = next(read_frames(path, 0, 1)) if clips and path.suffix.lower() in _CLIPS else _read_source(path)
     check_picture(path, picture)
     if crop_source == "center":  # the scene's own way, to fractions of a pixel
-        return Scene(runner, picture)
+        return Scene(runner, picture, family=family)
+    if crop_source == "portrait":
+        return Scene(runner, picture, portrait_matrix(picture, path, runner.engine.output_size, face_detector), family)
     height, width = runner.engine.size
     extent = (picture.shape[0], picture.shape[1])
-    return Scene(runner, picture, crop_box(crop_source, extent, width / height, picture, face_detector))
+    return Scene(runner, picture, crop_box(crop_source, extent, width / height, picture, face_detector), family)
 
 
 def check_picture(path: Path, picture: Frame) -> None:
@@ -73,11 +105,16 @@ def check_picture(path: Path, picture: Frame) -> None:
         raise FommError(error.what.replace("The picture", str(path), 1), error.hint) from error
 
 
+def is_clip(path: Path) -> bool:
+    """Whether a path looks like frames after frames rather than a picture."""
+    return path.is_dir() or path.suffix.lower() in _CLIPS
+
+
 def _read_source(path: Path) -> Frame:
     try:
         return read_image(path)
     except FommError as error:
-        if path.is_dir() or path.suffix.lower() in _CLIPS:
+        if is_clip(path):
             raise FommError(
                 f"The source, {path}, is no picture.", "The picture comes first, the clip second."
             ) from error

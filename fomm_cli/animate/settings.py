@@ -30,14 +30,15 @@ class Settings:
     mode: str = "relative"
     adapt_scale: bool = True
     anchor: str = "auto"
-    crop_source: str = "center"
-    crop_driving: str = "center"
+    crop_source: str = "auto"
+    crop_driving: str = "auto"
     face_detector: Path | None = None
     controls: Controls = field(default_factory=Controls)
     force_motion: bool = False
     audio: str = "driving"
     crf: int = 18
     force: bool = False
+    options: tuple[str, ...] = ()
 
 
 @dataclass

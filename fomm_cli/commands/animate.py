@@ -60,12 +60,17 @@ def animate(
     anchor: str = typer.Option(
         "auto", "--anchor", metavar="auto|first|N", help="The driving frame that stands for the source's pose."
     ),
-    crop_source: str = typer.Option("center", "--crop-source", metavar="CROP", help="center, pad, face or x,y,w,h."),
+    crop_source: str = typer.Option(
+        "auto", "--crop-source", metavar="CROP", help="auto, center, pad, face, portrait or x,y,w,h."
+    ),
     crop_driving: str = typer.Option(
-        "center", "--crop-driving", metavar="CROP", help="center, pad, face, motion or x,y,w,h."
+        "auto", "--crop-driving", metavar="CROP", help="auto, center, pad, face, portrait, motion or x,y,w,h."
     ),
     face_detector: Path | None = typer.Option(
         None, "--face-detector", metavar="FILE", help="For crop face: the network's file, if it cannot be downloaded."
+    ),
+    options: list[str] = typer.Option(
+        [], "--set", metavar="KEY=VALUE", help="An option of these weights' family, as their page says. Repeatable."
     ),
     motion_scale: MotionScale = 1.0,
     head: Head = 1.0,
@@ -129,6 +134,7 @@ def animate(
         audio=audio,
         crf=crf,
         force=force,
+        options=tuple(options),
     )
     with frame_progress(console) as progress:
         report = animate_clip(runner, source, driving, [Output(path, layout)], settings, progress)

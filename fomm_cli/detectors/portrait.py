@@ -8,12 +8,17 @@ demo lets the scale be anything from 1.8 to 3.2, so both lie well within what th
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fomm_cli.boxes import Edges
+from fomm_cli.detectors.networks import NETWORKS
+from fomm_cli.detectors.protocol import PointDetector
+from fomm_cli.errors import FommError
 
 
 class Framing(NamedTuple):
@@ -88,6 +93,41 @@ def from_face(face: Edges, framing: Framing) -> Rectangle:
     side = framing.scale * longer
     x, y = (face[0] + face[2] - 1) / 2, (face[1] + face[3] - 1) / 2
     return Rectangle(x, y + 0.18 * longer + framing.shift * side, side, 0.0)
+
+
+class Finder:
+    """Looks for the largest face of a picture, and for its points where there is a network for them.
+
+    find_face  the face box of a frame, or None
+    landmarks  None: boxes alone
+    """
+
+    def __init__(self, find_face: Callable[[NDArray[np.uint8]], Edges | None], landmarks: PointDetector | None) -> None:
+        self.find_face = find_face
+        self.landmarks = landmarks
+
+    def find(self, frame: NDArray[np.uint8], framing: Framing) -> Rectangle | None:
+        """The square to cut out; None where there is no face."""
+        if self.landmarks is not None:
+            points = self.landmarks.points(frame)
+            return None if points is None else from_points(points - 0.5, framing)  # theirs count from the outer edge
+        face = self.find_face(frame)
+        return None if face is None else from_face(face, framing)
+
+
+def open_finder(detector: Path | None = None) -> Finder:
+    """By the house's two networks, fetched where they are not here; without that for points by the face box alone.
+
+    detector   the file of the network that finds faces, None = the public one
+    """
+    from fomm_cli.detectors.choice import largest_face
+    from fomm_cli.detectors.faces import FaceLandmarks
+
+    find = largest_face(NETWORKS["face-box"].find(detector))
+    try:
+        return Finder(find, FaceLandmarks(NETWORKS["face-landmarks"].find(), find))
+    except FommError:  # not here, and not to be had: the box does nearly as well
+        return Finder(find, None)
 
 
 LIDS = 0.94

@@ -54,8 +54,11 @@ class Engine(Protocol):
         """Mode avd: the driving poses (B) had the source (a batch of one) taken them, by the family's network."""
         ...
 
-    def settle(self, source: Any, driving: Any) -> Any:
-        """The last word on poses before they are rendered; most families leave them as they are."""
+    def settle(self, source: Any, driving: Any, finish: Any = None) -> Any:
+        """The last word on poses before they are rendered; most families leave them as they are.
+
+        finish   what the family's `finish` tells the network; None: as usual
+        """
         ...
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from fomm_cli.engine.base import Engine
 from fomm_cli.errors import FommError, nearest
@@ -13,10 +14,14 @@ from fomm_cli.errors import FommError, nearest
 if TYPE_CHECKING:
     import torch
 
-    from fomm_cli.model.first_order.network import FirstOrderModel
     from fomm_cli.model.network import AnimationModel
 
 ENGINES = ["auto", "plain", "fused"]
+FUSED = {
+    "first_order": ("fomm_cli.engine.fused", "FusedEngine"),
+    "live_portrait": ("fomm_cli.engine.portrait", "PortraitEngine"),
+}
+"""Family -> module and class of the engine that rebuilds its networks; imported when one is asked for."""
 PRECISIONS = ["auto", "fp32", "bf16", "fp16"]
 
 
@@ -88,11 +93,10 @@ def make_engine(
         from fomm_cli.engine.plain import PlainEngine
 
         return PlainEngine(model, "fp32" if precision == "auto" else precision)
-    from fomm_cli.engine.fused import FusedEngine
-
+    module, name = FUSED[model.family.name]
     device = next(model.parameters()).device
     best = best_precision(device) if precision == "auto" else precision
-    return FusedEngine(cast("FirstOrderModel", model), best, cuda_graphs)
+    return getattr(import_module(module), name)(model, best, cuda_graphs)
 
 
 def best_precision(device: torch.device) -> str:

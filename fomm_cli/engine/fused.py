@@ -33,7 +33,7 @@ class FusedEngine(PlainEngine):
 
     def __init__(self, model: FirstOrderModel, precision: str = "fp32", graphs: bool = False) -> None:
         super().__init__(model)
-        _check(self.device, precision, graphs)
+        check(self.device, precision, graphs)
         self.network = FusedNetwork(model, precision=DTYPES[precision])
         self.name = f"fused {precision} on {describe(self.device)}"
         self._graphs: Graphs | None = Graphs() if graphs else None
@@ -91,7 +91,7 @@ class Graphs:
         return graph, fixed, output
 
 
-def _check(device: torch.device, precision: str, graphs: bool) -> None:
+def check(device: torch.device, precision: str, graphs: bool) -> None:
     if graphs and device.type != "cuda":
         raise FommError(f"CUDA graphs need a CUDA device, not {device.type}.", "Leave out --cuda-graphs.")
     if precision not in DTYPES:

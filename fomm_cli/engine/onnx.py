@@ -68,7 +68,11 @@ class OnnxEngine:
     def disentangle(self, source: Any, driving: Any) -> Any:
         return self.family.Pose(**self._run("disentangle", _pair(source, driving)))
 
-    def settle(self, source: Any, driving: Any) -> Any:
+    def settle(self, source: Any, driving: Any, finish: Any = None) -> Any:
+        if finish is not None:
+            raise FommError(
+                "An export settles poses in the usual way alone.", "For this option animate with the weights file."
+            )
         if "settle" not in self._sessions:
             return driving
         return driving._replace(**self._run("settle", _pair(source, driving)))

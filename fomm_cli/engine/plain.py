@@ -58,9 +58,10 @@ class PlainEngine:
         with running():
             return to_arrays(self.model.disentangle(to_tensors(source, self.device), to_tensors(driving, self.device)))
 
-    def settle(self, source: Any, driving: Any) -> Any:
+    def settle(self, source: Any, driving: Any, finish: Any = None) -> Any:
         with running():
-            return to_arrays(self.model.settle(to_tensors(source, self.device), to_tensors(driving, self.device)))
+            poses = to_tensors(source, self.device), to_tensors(driving, self.device)
+            return to_arrays(self.model.settle(*poses, finish))
 
 
 @contextlib.contextmanager

@@ -28,6 +28,13 @@ def box_matrix(box: Box, size: tuple[int, int]) -> Matrix:
     return np.array([[x, 0, (0.5 - box.left) * x - 0.5], [0, y, (0.5 - box.top) * y - 0.5]])
 
 
+def bounds(matrix: Matrix, size: tuple[int, int]) -> Box:
+    """The upright box around what a crop of `size` = (H, W) shows of the picture."""
+    corners = np.array([[x, y, 1] for x in (-0.5, size[1] - 0.5) for y in (-0.5, size[0] - 0.5)]) @ inverse(matrix).T
+    (left, top), (right, bottom) = np.rint(corners.min(axis=0) + 0.5), np.rint(corners.max(axis=0) + 0.5)
+    return Box(int(left), int(top), int(right - left), int(bottom - top))
+
+
 def sample(
     picture: NDArray[np.generic], matrix: Matrix, size: tuple[int, int], antialias: bool = True
 ) -> NDArray[np.float32]:

@@ -7,10 +7,13 @@ from typing import Any
 from fomm_cli.errors import FommError, nearest
 from fomm_cli.model.family import Family
 from fomm_cli.model.first_order.family import FirstOrder
+from fomm_cli.model.live_portrait.family import LivePortrait
 from fomm_cli.model.regions.family import ArticulatedRegions
 from fomm_cli.model.thin_plate.family import ThinPlate
 
-FAMILIES: dict[str, Family] = {family.name: family for family in (FirstOrder(), ThinPlate(), ArticulatedRegions())}
+FAMILIES: dict[str, Family] = {
+    family.name: family for family in (FirstOrder(), ThinPlate(), ArticulatedRegions(), LivePortrait())
+}
 
 
 def family_of(config: Any) -> Family:

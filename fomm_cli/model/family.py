@@ -7,13 +7,15 @@ networks, the training and the ways in for published checkpoints stand behind do
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any, ClassVar
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import ValidationError
 
 from fomm_cli.errors import FommError, nearest
-from fomm_cli.model.config import AvdTrain, ModelConfig, TrainConfig
+from fomm_cli.model.config import AvdTrain, Frozen, ModelConfig, TrainConfig
 from fomm_cli.model.published import Published
 from fomm_cli.model.relative import Space
 
@@ -51,6 +53,31 @@ class Family(ABC):
     """Whether relative motion is always scaled by the sizes of the two poses, as its authors have it."""
     untrainable: ClassVar[str] = ""
     """The sentence why it cannot be trained here; empty where it can."""
+    Options: ClassVar[type[Frozen]] = Frozen
+    """What can be asked of its transfer beside mode and scale; most families have nothing to ask."""
+    takes_clips: ClassVar[bool] = False
+    """Whether the source may be a clip, whose own motion is then redirected frame by frame."""
+    crop: ClassVar[str] = "center"
+    """How pictures are cut for it where nobody says: a word of `animate.crops`."""
+
+    def __init__(self, options: Frozen | None = None) -> None:
+        self.options = options or self.Options()
+
+    def configured(self, pairs: Sequence[str]) -> Self:
+        """The family with these options: KEY=VALUE each. FommError for what it does not know."""
+        tree = {}
+        for pair in pairs:
+            key, is_pair, value = pair.partition("=")
+            if not is_pair or key not in self.Options.model_fields:
+                known = list(self.Options.model_fields)
+                hint = f"{nearest(key, known)} Write KEY=VALUE." if known else "Leave it out."
+                raise FommError(f"{self.title} has no option {pair!r}.", hint)
+            tree[key] = value
+        try:
+            return type(self)(self.Options.model_validate(tree))
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise FommError(f"{first['loc'][0]}: {first['msg']}.", "See the page of these weights.") from error
 
     def transfer(
         self, source: Any, driving: Any, initial: Any = None, mode: str = "relative", adapt_scale: bool = True
@@ -69,6 +96,18 @@ class Family(ABC):
         if initial is None:
             raise ValueError("relative motion needs the initial driving pose")
         return self.carry(source, driving, initial, adapt_scale)
+
+    def redirect(self, source: Any, driving: Any, initial: Any, mode: str) -> Any:
+        """As `transfer`, of a whole source clip, a pose a frame (batch B), where the family `takes_clips`."""
+        raise FommError(f"{self.title} animates pictures, not clips.", "Name a picture first and the clip second.")
+
+    def resting(self, driving: Any) -> Any:
+        """The pose that stands for the source's where the driving is a single picture: as a rule its own."""
+        return driving
+
+    def settle(self, engine: Any, source: Any, driving: Any) -> Any:
+        """The last word on transferred poses, by the engine's networks as far as the family has any."""
+        return engine.settle(source, driving)
 
     def check_mode(self, mode: str) -> None:
         """Refuse a mode that this family does not have."""
@@ -101,7 +140,7 @@ class Family(ABC):
 
     def training(self) -> Training:
         """Its loss terms, optimisers and discriminator."""
-        raise NotImplementedError(self.untrainable or f"{self.name} brings no training")
+        raise FommError(self.untrainable or f"{self.name} brings no training.", "Its weights animate as they are.")
 
     def published(self) -> Published | None:
         """The way in for checkpoints and configs of its authors' repository; None where there is none."""

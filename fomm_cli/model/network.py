@@ -79,6 +79,9 @@ class AnimationModel(nn.Module):
         """The driving pose (batch B) had the source (batch 1) taken it, by a network; where `family.modes` has avd."""
         raise NotImplementedError
 
-    def settle(self, pose_source: Any, pose_driving: Any) -> Any:
-        """The last word on a pose before it is rendered, such as stitching; most families have nothing to say."""
+    def settle(self, pose_source: Any, pose_driving: Any, finish: Any = None) -> Any:
+        """The last word on a pose before it is rendered, such as stitching; most families have nothing to say.
+
+        finish   what the family's `finish` tells it; None: as usual
+        """
         return pose_driving

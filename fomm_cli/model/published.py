@@ -52,3 +52,14 @@ class Published(Protocol):
     def in_our_terms(self, key: str, value: Any) -> Any:
         """The value of a key of the authors' YAML in our terms."""
         ...
+
+
+class SeveralFiles(Published, Protocol):
+    """The same where a checkpoint is several files."""
+
+    FILES: tuple[str, ...]
+    """Their names without the suffix."""
+
+    def gather(self, stored: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+        """Network -> key -> tensor of what the FILES hold, by name."""
+        ...

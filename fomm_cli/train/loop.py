@@ -19,6 +19,7 @@ from fomm_cli.data.split import find_split
 from fomm_cli.device import describe, keep_freed_memory, resolve
 from fomm_cli.errors import FommError, counted
 from fomm_cli.model.config import AvdTrain
+from fomm_cli.model.families import family_of
 from fomm_cli.processes import World, any_of, from_environment, joined, own_device, share
 from fomm_cli.train import checkpoint
 from fomm_cli.train.batches import dismiss, feed, split_batch
@@ -55,6 +56,7 @@ def train(
         raise FommError("The second stage goes on from finished weights.", "Name them with --init.")
     if not isinstance(config, Config):
         config = second_stage(options.init) if config == "avd" else configs.load(config)
+    family_of(config.model).training()  # some families only animate: said before anything is read or written
     options = options.absolute()
     return _together(config, options, lambda: create(runs, config, options), False, steps, console)
 

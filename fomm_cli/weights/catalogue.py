@@ -31,6 +31,7 @@ class Source:
     cited     the public page that names the address
     md5       published by that page; None where nobody publishes a hash
     note      what is special about this copy
+    files     below the address, where a checkpoint is several files: all of them are fetched
     """
 
     address: str
@@ -38,6 +39,7 @@ class Source:
     md5: str | None = None
     sha256: str | None = None
     note: str = ""
+    files: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,11 @@ class Entry:
     original: Original | None = None
 
     @property
+    def brought(self) -> str:
+        """What a browser brings: the word for it in a command."""
+        return "FOLDER" if any(source.files for source in self.sources) else "FILE.pth.tar"
+
+    @property
     def bundled(self) -> bool:
         """Whether it comes with the package."""
         return not self.by_hand
@@ -108,6 +115,8 @@ def _published(name: str, file: str, domain: str, data_licence: str, more: tuple
 
 _VOX = f"videos: their owners' (YouTube); VoxCeleb's own licence covers its annotations only ({_UPSTREAM}/issues/376)"
 _TAICHI = f"videos: each its owner's, as on YouTube ({_UPSTREAM}/issues/376)"
+_NETWORKS = ("appearance_feature_extractor", "motion_extractor", "warping_module", "spade_generator")
+_STITCHING = "stitching_retargeting_module"
 _AVATARIFY = "8a45a24037871c045fbb8a6a8aa95ebc"
 
 _SPLINES = "https://github.com/yoyo-nb/Thin-Plate-Spline-Motion-Model"
@@ -255,6 +264,37 @@ _ENTRIES = (
         "none stated where the repository links it",
         248256308,
         "58b796e31f763ccfbb240f959c9d92c2afe8a6e57da303e07d8fabd1f2921c68",
+    ),
+    Entry(
+        name="live-portrait",
+        domain="photographs of people, 512 px out (LivePortrait)",
+        size=(256, 256),
+        weights_licence=(
+            "MIT by its makers' word (KlingAIResearch/LivePortrait issue 193); a written confirmation was asked for in "
+            "issue 548, unanswered when this was written"
+        ),
+        data_licence="not published: VoxCeleb, MEAD, RAVDESS, AAHQ and private sets, as the paper says",
+        home="https://github.com/KwaiVGI/LivePortrait",
+        by_hand="https://huggingface.co/KlingTeam/LivePortrait (folder liveportrait, without landmark.onnx)",
+        preset="live-portrait",
+        megabytes=521,
+        sources=(
+            Source(
+                "hf://Kijai/LivePortrait_safetensors",
+                "https://github.com/kijai/ComfyUI-LivePortraitKJ/blob/main/nodes.py",
+                note="file names as that code downloads them; its page on the Hub was not seen",
+                files=tuple(f"{name}.safetensors" for name in (*_NETWORKS, _STITCHING)),
+            ),
+            Source(
+                "hf://KlingTeam/LivePortrait",
+                "https://github.com/KwaiVGI/LivePortrait/blob/main/src/config/inference_config.py",
+                note="the makers' own files; the organisation's name on the Hub was KwaiVGI, and was not checked",
+                files=(
+                    *(f"liveportrait/base_models/{name}.pth" for name in _NETWORKS),
+                    f"liveportrait/retargeting_models/{_STITCHING}.pth",
+                ),
+            ),
+        ),
     ),
 )
 

@@ -16,6 +16,7 @@ from fomm_cli.weights import catalogue
 from fomm_cli.weights.file import StateDict, compare, expected_shapes, save_weights
 from fomm_cli.weights.published import Checkpoint, read_checkpoint
 
+_ENDS = (".safetensors", ".pth")
 _COUNTER = ".num_batches_tracked"
 
 
@@ -70,7 +71,7 @@ def convert(
     converted = converted._replace(config=converted.config.model_copy(update={"name": name}))
     origin = {
         "converted_from": Path(source).name,
-        "converted_sha256": disk.sha256(source),
+        "converted_sha256": _digest(Path(source)),
         "converted_by": f"fomm {__version__}",
         "epoch": converted.epoch,
         "assumed": converted.assumed,
@@ -163,6 +164,13 @@ def _hint(config: str | Path | None) -> str:
     if config is not None:
         return "Convert without --config to read the architecture from the checkpoint itself."
     return "Checkpoints of other models and with added layers cannot be converted."
+
+
+def _digest(source: Path) -> str | dict[str, str]:
+    """Of the file; of a folder, of each file in it."""
+    if source.is_dir():
+        return {path.name: disk.sha256(path) for path in sorted(source.rglob("*")) if path.suffix in _ENDS}
+    return disk.sha256(source)
 
 
 def _name(config: str | Path | None, target: str | Path) -> str:

@@ -67,8 +67,8 @@ def fetch(name: str, force: bool = False) -> Fetched:
             return Fetched(entry.path, source.address, note, failed)
     raise FommError(
         f"{name} could not be fetched. " + (" ".join(failed) or "Its makers name no file to fetch, only folders."),
-        f"Download it by hand from {entry.by_hand}, then: fomm weights convert FILE.pth.tar --config {entry.preset} "
-        f"-o {name}.safetensors",
+        f"Download it by hand from {entry.by_hand}, then: fomm weights convert {entry.brought} "
+        f"--config {entry.preset} -o {name}.safetensors",
     )
 
 
@@ -90,7 +90,10 @@ def _from_source(entry: Entry, source: Source) -> str:
     """Download, check and convert one source; returns what to know about its origin."""
     from fomm_cli.weights.convert import convert
 
-    if source.address.startswith(hub.SCHEME):
+    if source.files:  # each from the Hub, into one snapshot of its repository
+        paths = [hub.download(f"{source.address}/{file}") for file in source.files]
+        original, ours = paths[0].parents[source.files[0].count("/")], False
+    elif source.address.startswith(hub.SCHEME):
         original, ours = hub.download(source.address), False
     else:
         original = disk.cache_dir() / "downloads" / f"{_short(source.address)}-{entry.name}.pth.tar"
@@ -117,6 +120,8 @@ def _from_source(entry: Entry, source: Source) -> str:
 
 
 def _check_hash(path: Path, source: Source) -> str:
+    if source.files:
+        return "nobody publishes hashes of the original files; those of what arrived are in its provenance"
     found = disk.sha256(path)
     if source.sha256 is not None:
         if found != source.sha256:

@@ -9,9 +9,11 @@ from __future__ import annotations
 import tarfile
 import zipfile
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor
 
 from fomm_cli.errors import FommError
@@ -19,8 +21,9 @@ from fomm_cli.files import disk
 from fomm_cli.files.torch_file import read_tensors
 from fomm_cli.model.families import FAMILIES
 from fomm_cli.model.family import Family
-from fomm_cli.model.published import Published
+from fomm_cli.model.published import Published, SeveralFiles
 
+_ENDS = (".safetensors", ".pth")
 _WHAT = "the checkpoint"
 _NO_ARCHIVE = "A .pth.tar is not an archive, do not unpack it: download the file again and use it as it comes."
 _AGAIN = "Download it again and compare its size with the page it comes from."
@@ -49,6 +52,8 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
     checkpoint of another model.
     """
     path = Path(path)
+    if path.is_dir() and (found := in_several(path)) is not None:
+        return found
     _refuse_archives(path)
     stored = read_tensors(path, "torch checkpoint", _AGAIN)
     if not isinstance(stored, dict):
@@ -58,6 +63,38 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
     parts = {name: _tensors(path, name, stored[name]) for name in names}
     epoch = stored.get(published.EPOCH)
     return Checkpoint(family, published, parts, epoch if isinstance(epoch, int) else None)
+
+
+def in_several(folder: Path) -> Checkpoint | None:
+    """The checkpoint whose several files lie anywhere below a folder; None where no family has all of its own there."""
+    for family in FAMILIES.values():
+        published = family.published()
+        names = getattr(published, "FILES", ())
+        found = {name: sorted(path for end in _ENDS for path in folder.rglob(name + end)) for name in names}
+        if published is None or not found or not all(found.values()):
+            continue
+        parts = cast(SeveralFiles, published).gather({name: _one_of_several(paths[0]) for name, paths in found.items()})
+        missing = [name for name in published.REQUIRED if name not in parts]
+        if missing:
+            raise FommError(f"{folder} has no {' and no '.join(missing)}. It holds: {', '.join(parts)}.", _expected())
+        wanted = (*published.REQUIRED, *published.OPTIONAL)
+        tensors = {name: _tensors(folder, name, part) for name, part in parts.items() if name in wanted}
+        return Checkpoint(family, published, tensors, None)
+    return None
+
+
+def _one_of_several(path: Path) -> dict[str, Any]:
+    if path.suffix == ".safetensors":
+        disk.check_payload(path, _WHAT)
+        try:
+            return dict(load_file(path))
+        except (SafetensorError, OSError) as error:
+            raise FommError(f"{path} is truncated or damaged: {error}.", _AGAIN) from error
+    _refuse_archives(path)
+    stored = read_tensors(path, "torch checkpoint", _AGAIN)
+    if not isinstance(stored, dict):
+        raise FommError(f"{path} holds a {type(stored).__name__}, not a dict of tensors.", _expected())
+    return stored
 
 
 def recognise(path: Path, stored: dict[Any, Any]) -> tuple[Family, Published]:

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from fomm_cli.model.config import Frozen
+from fomm_cli.model.config import Frozen, ModelConfig
 
 
 class AppearanceConfig(Frozen):
@@ -74,11 +74,28 @@ class StitchingConfig(Frozen):
     """Hidden widths."""
 
 
-class LivePortraitConfig(Frozen):
+class PortraitOptions(Frozen):
+    """What can be asked of an animation, beside its mode."""
+
+    region: Literal["all", "exp", "pose", "lip", "eyes"] = "all"
+    """What the driving moves: everything, the face, the head, the lips, the eyes."""
+    stitching: bool = True
+    """Keep shoulders and the picture's border where the source has them."""
+    multiplier: float = Field(1.0, ge=0, le=3)
+    """How much of the movement, after all else."""
+    smoothing: float = Field(3e-7, ge=0)
+    """Source clips: the variance that turns and expressions are smoothed by; larger is smoother, 0 does not."""
+
+
+class LivePortraitConfig(ModelConfig):
     """The architecture of a LivePortrait."""
 
     family: Literal["live_portrait"] = "live_portrait"
-    """The kind of network: a folder of `model/`."""
+    """The family of motion models: a folder of `model/`."""
+    num_channels: Literal[3] = 3
+    """Image channels."""
+    align_corners: Literal[False] = False
+    """The warp's convention: the published weights were trained with -1 and 1 as the outer corners."""
     num_kp: int = Field(21, ge=1)
     """Keypoints, in space."""
     appearance: AppearanceConfig = AppearanceConfig()
@@ -86,3 +103,12 @@ class LivePortraitConfig(Frozen):
     dense_motion: DenseMotionConfig = DenseMotionConfig()
     generator: GeneratorConfig = GeneratorConfig()
     stitching: StitchingConfig = StitchingConfig()
+
+    @property
+    def points(self) -> int:
+        return self.num_kp
+
+    @property
+    def divisor(self) -> int:
+        """The detector halves the picture five times, the hourglass halves the volume, which is a quarter of it."""
+        return max(32, 2 ** (self.appearance.num_down_blocks + self.dense_motion.num_blocks))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import NamedTuple
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from fomm_cli.model.live_portrait.appearance import AppearanceExtractor
 from fomm_cli.model.live_portrait.config import LivePortraitConfig
@@ -13,6 +14,7 @@ from fomm_cli.model.live_portrait.detector import PoseDetector
 from fomm_cli.model.live_portrait.generator import SpadeGenerator
 from fomm_cli.model.live_portrait.pose import Finish, HeadPose, settled
 from fomm_cli.model.live_portrait.stitching import Retargeting, Stitching
+from fomm_cli.model.network import AnimationModel
 from fomm_cli.model.types import Rendering
 
 
@@ -29,17 +31,15 @@ class Encoded(NamedTuple):
     features: Tensor
 
 
-class LivePortraitModel(nn.Module):
-    """A head in the pose of another, twice the size it came in.
+class LivePortraitModel(AnimationModel):
+    """A head in the pose of another, twice the size it came in."""
 
-    size         (H, W) of frames in
-    output_size  (H, W) of frames out
-    """
+    config: LivePortraitConfig
+    rendered = ("small", "features")
+    pose_seams = MappingProxyType({"settle": ("value",)})
 
     def __init__(self, config: LivePortraitConfig, size: tuple[int, int] = (256, 256)) -> None:
-        super().__init__()
-        self.config = config
-        self.size = size
+        super().__init__(config, size)
         scale = 8 // 2**config.appearance.num_down_blocks
         self.output_size = (scale * size[0], scale * size[1])
         self.appearance = AppearanceExtractor(config)
@@ -59,15 +59,22 @@ class LivePortraitModel(nn.Module):
         volume = self.appearance(source)
         return Encoded(source, self.dense_motion.encode(volume), volume)
 
-    def settle(self, pose_source: HeadPose, pose_driving: HeadPose, ratios: Finish | None = None) -> HeadPose:
+    def settle(self, pose_source: HeadPose, pose_driving: HeadPose, finish: Finish | None = None) -> HeadPose:
         """`pose_driving` with its keypoints as they are rendered; see `Finish`."""
-        value = settled(pose_source.value, pose_driving.value, ratios or Finish(), self.stitching, self.eyes, self.lip)
+        value = settled(pose_source.value, pose_driving.value, finish or Finish(), self.stitching, self.eyes, self.lip)
         return pose_driving._replace(value=value)
 
     def render(
-        self, encoded: Encoded, pose_source: HeadPose, pose_driving: HeadPose, deformed: bool = False
+        self,
+        encoded: Encoded,
+        pose_source: HeadPose,
+        pose_driving: HeadPose,
+        background: Tensor | None = None,
+        deformed: bool = False,
     ) -> Rendering:
-        """The source in the pose of `pose_driving`; of both poses the keypoints alone are looked at."""
+        """The source in the pose of `pose_driving`; of both poses the keypoints alone are looked at.
+
+        `background` is not looked at, and there is no warped source: what is warped is a volume of features.
+        """
         motion = self.dense_motion(encoded.small, pose_source.value, pose_driving.value)
-        prediction = self.generator.decode(encoded.features, motion)
-        return Rendering(prediction, motion, None)
+        return Rendering(self.generator.decode(encoded.features, motion), motion, None)

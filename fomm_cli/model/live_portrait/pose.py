@@ -102,7 +102,7 @@ def transfer(
         scale = source.scale
     batch = len(driving.value)
     parts = (source.kp, rotation, exp, t, scale)
-    kp, rotation, exp, t, scale = (np.broadcast_to(part, (batch, *part.shape[1:])) for part in parts)
+    kp, rotation, exp, t, scale = (np.array(np.broadcast_to(part, (batch, *part.shape[1:]))) for part in parts)
     return HeadPose(keypoints(kp, rotation, exp, t, scale), kp, rotation, exp, t, scale)
 
 

@@ -1,4 +1,4 @@
-"""The published networks in our names: prefixes, and the spectral norm divided out.
+"""The published networks in our names: five files, prefixes, and the spectral norm divided out.
 
 Both releases are the same five files: torch's `.pth` (github.com/KwaiVGI/LivePortrait) and safetensors
 (hf://Kijai/LivePortrait_safetensors), whose keys differ in the small networks alone.
@@ -7,26 +7,31 @@ Both releases are the same five files: torch's `.pth` (github.com/KwaiVGI/LivePo
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
 
-FILES = (
+from fomm_cli.model.live_portrait.config import LivePortraitConfig
+from fomm_cli.model.published import Architecture, Shapes
+
+WHAT = "A LivePortrait is five files, .pth or .safetensors, in one folder: appearance_feature_extractor and four more."
+FILES: tuple[str, ...] = (
     "appearance_feature_extractor",
     "motion_extractor",
     "warping_module",
     "spade_generator",
     "stitching_retargeting_module",
 )
-"""Names of the published files, without their suffix; the first four hold one network each."""
+"""The first four hold one network each."""
 
-STITCHING = ("retarget_shoulder", "retarget_mouth", "retarget_eye")
-"""The three networks of the last file."""
-
-# Published name -> ours, the first match wins.
-RULES = {
+REQUIRED = (*FILES[:-1], "retarget_shoulder", "retarget_mouth", "retarget_eye")
+OPTIONAL: tuple[str, ...] = ()
+EPOCH = "epoch"
+RULES: dict[str, str | None] = {
     "appearance_feature_extractor.": "appearance.",
     "motion_extractor.detector.": "keypoint_detector.",
+    "motion_extractor.": "keypoint_detector.",
     "warping_module.dense_motion_network.": "dense_motion.",
     "warping_module.": "generator.",
     "spade_generator.G_middle_": "generator.middle_blocks.",
@@ -36,38 +41,48 @@ RULES = {
     "retarget_mouth.": "lip.",
     "retarget_eye.": "eyes.",
 }
-_NORMED = ("weight_orig", "weight_u", "weight_v")
+KEYS: dict[str, str | None] = {}
+SILENT: dict[str, Any] = {}
 
 
-def flat(file: str, stored: Mapping[str, Tensor | Mapping[str, Tensor]]) -> dict[str, Tensor]:
-    """What one of FILES holds as NETWORK.KEY -> tensor, whichever release it is of."""
-    if file != FILES[-1]:
-        return {f"{file}.{key}": value for key, value in stored.items() if isinstance(value, Tensor)}
-    found: dict[str, Tensor] = {}
-    for key, value in stored.items():
-        if isinstance(value, Tensor):  # one flat dict: retarget_eye_module.mlp.0.weight
-            network, _, rest = key.partition(".")
-            found[f"{network.removesuffix('_module')}.{rest}"] = value
-        else:  # a dict a network, saved from inside DistributedDataParallel
-            found |= {f"{key}.{inner.removeprefix('module.')}": each for inner, each in value.items()}
-    return found
-
-
-def rename(published: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """NETWORK.KEY -> tensor in our names, as float32; what no rule knows keeps its name.
-
-    A weight under spectral norm is stored as it was before, with the two vectors of its last power iteration (the old
-    style of torch): divided here by u . (W v), as the original does for every frame.
-    """
-    state = {}
-    for name, value in published.items():
-        stem, _, last = name.rpartition(".")
-        if last in _NORMED[1:] and f"{stem}.weight_orig" in published:
+def gather(stored: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Tensor]]:
+    """Network -> key -> tensor of what the FILES hold, whichever release they are of."""
+    parts: dict[str, dict[str, Tensor]] = {}
+    for file, content in stored.items():
+        if file != FILES[-1]:
+            parts[file] = dict(content)
             continue
-        if last == "weight_orig" and all(f"{stem}.{each}" in published for each in _NORMED):
-            matrix, u, v = (published[f"{stem}.{each}"].double() for each in _NORMED)
-            value, last = (matrix / torch.dot(u, matrix.flatten(1) @ v)).float(), "weight"
-        prefix = next((prefix for prefix in RULES if name.startswith(prefix)), "")
-        ours = f"{stem}.{last}".removeprefix(prefix)
-        state[RULES.get(prefix, "") + ours] = value.float() if value.is_floating_point() else value
+        for key, value in content.items():
+            if isinstance(value, Mapping):  # a dict a network, saved from inside DistributedDataParallel
+                parts[key] = {inner.replace("module.", ""): each for inner, each in value.items()}
+            else:  # one flat dict: retarget_eye_module.mlp.0.weight
+                network, _, rest = key.partition(".")
+                parts.setdefault(network.removesuffix("_module"), {})[rest] = value
+    return {network: divided(tensors) for network, tensors in parts.items()}
+
+
+def divided(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Weights under spectral norm (the old style of torch) divided by u . (W v), as the original does every frame."""
+    state = dict(tensors)
+    for key in tensors:
+        stem = key.removesuffix("_orig")
+        if stem == key or not all(f"{stem}{end}" in state for end in ("_u", "_v")):
+            continue
+        weight, u, v = (state.pop(f"{stem}{end}").double() for end in ("_orig", "_u", "_v"))
+        if u.shape == weight.shape[:1] and v.numel() * len(u) == weight.numel():
+            state[stem] = (weight / torch.dot(u, weight.flatten(1) @ v)).float()
     return state
+
+
+def read_architecture(shapes: Shapes, published: Shapes) -> Architecture:
+    """There is one size; whatever else comes in such files is refused by the comparison of keys and shapes."""
+    return Architecture({"model": {"family": "live_portrait"}, "data": {"frame_shape": [256, 256]}}, {})
+
+
+def check(config: LivePortraitConfig, published: Shapes, where: str) -> None:
+    """Nothing beside the shapes tells of a config."""
+
+
+def in_our_terms(key: str, value: Any) -> Any:
+    """Its authors' settings are Python, which is not read: KEYS is empty."""
+    return value

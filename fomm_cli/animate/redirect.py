@@ -1,0 +1,141 @@
+"""From clip and clip to clip: the people of a source clip move as the driving does, and stay in their picture."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator
+from fractions import Fraction
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fomm_cli.animate.crops import crop_box, portrait_finder
+from fomm_cli.animate.driving import Driving
+from fomm_cli.animate.runner import Runner
+from fomm_cli.animate.settings import Output, Progress, Report, Settings, parse_anchor
+from fomm_cli.animate.stream import threaded
+from fomm_cli.engine.base import Engine
+from fomm_cli.errors import FommError
+from fomm_cli.media import affine
+from fomm_cli.media.image import Frame, fit
+from fomm_cli.media.video import Timed, VideoWriter, probe, read_timed
+from fomm_cli.model.family import Family
+from fomm_cli.model.pose import joined, pick
+
+BORDER, FADE = 1 / 32, 1 / 32
+"""Shares of the crop's side: from here on it fades into the picture, over so much."""
+
+
+class Cutter:
+    """Where the face is in each frame of a clip; where it is lost for a while, where it was last."""
+
+    def __init__(self, path: Path, engine: Engine, crop: str, detector: Path | None) -> None:
+        self.path, self.engine, self.crop, self.detector = path, engine, crop, detector
+        self._find = portrait_finder(detector) if crop == "portrait" else None
+        self._last: affine.Matrix | None = None
+
+    def matrix(self, frame: Frame) -> affine.Matrix:
+        """Positions in the frame to positions in a result."""
+        size, result = self.engine.size, self.engine.output_size
+        if self._find is not None:
+            found = self._find(frame)
+            self._last = self._last if found is None else found.matrix(result[0])
+        elif self._last is None:
+            extent = (frame.shape[0], frame.shape[1])
+            self._last = affine.box_matrix(crop_box(self.crop, extent, size[1] / size[0], frame, self.detector), result)
+        if self._last is None:
+            raise FommError(f"The first frame of {self.path} shows no face.", "Cut the clip to where it does.")
+        return self._last
+
+    def cut(self, frame: Frame, matrix: affine.Matrix) -> Frame:
+        """What the network sees of a frame."""
+        return fit(affine.crop(frame, matrix, self.engine.output_size), self.engine.size)
+
+
+def redirect_clip(
+    runner: Runner,
+    family: Family,
+    source: Path,
+    crop: str,
+    driving: Driving,
+    outputs: list[Output],
+    settings: Settings,
+    progress: Progress,
+) -> Report:
+    """The source clip with its head moved as the driving moves, put back into each frame; as long as the shorter."""
+    if any(layout != "result" for _, layout in outputs):
+        raise FommError("A source clip has no other layout than result.", "Leave out --layout.")
+    begun, engine, count = time.perf_counter(), runner.engine, 0
+    info = probe(source)
+    motion = driving.motion(runner, progress)
+    cutter = Cutter(source, engine, crop, settings.face_detector)
+    poses, matrices = _look(runner, cutter, source, len(motion), progress)
+    driven = pick(motion.poses, slice(0, len(matrices)))
+    anchor = motion.anchored(pick(poses, slice(1)), parse_anchor(settings.anchor))
+    initial = anchor.pose if len(motion) > 1 else family.resting(anchor.pose)
+    moved = family.redirect(poses, driven, initial, settings.mode)
+    side = engine.output_size[0]
+    mask = affine.border_mask(side, max(1, round(BORDER * side)), max(1, round(FADE * side)))
+    with contextlib.ExitStack() as stack:
+        sound, begin = (source, Fraction(0)) if info.has_audio else (None, Fraction(0))
+        if driving.has_sound:
+            sound, begin = stack.enter_context(driving.sound())
+        writers = [
+            stack.enter_context(
+                VideoWriter(
+                    path,
+                    info.rate,
+                    crf=settings.crf,
+                    audio_from=sound if settings.audio == "driving" else None,
+                    force=settings.force,
+                    time_base=info.time_base,
+                    span=(begin, None),
+                )
+            )
+            for path, _ in outputs
+        ]
+        for count, (frame, at, lasts) in enumerate(islice(_frames(source), len(matrices)), 1):
+            row = slice(count - 1, count)
+            matrix = matrices[count - 1]
+            pose = pick(poses, row)
+            settled = family.settle(engine, pose, pick(moved, row))
+            picture = engine.render(engine.encode(cutter.cut(frame, matrix)), pose, settled)[0]
+            result = affine.Paste(matrix, mask, frame.shape[:2])(frame, picture)
+            for writer in writers:
+                writer.write(result, at, lasts)
+            progress("render", count, len(matrices))
+    return Report(
+        outputs=[Path(path) for path, _ in outputs],
+        frames=count,
+        size=(info.height, info.width),
+        rate=info.rate,
+        variable_rate=info.variable_rate,
+        has_audio=any(writer.heard for writer in writers),
+        crop_source=affine.bounds(matrices[0], engine.output_size),
+        crop_driving=driving.box,
+        anchor=anchor.index if settings.mode == "relative" else None,
+        distance=anchor.distance if settings.mode == "relative" else None,
+        seconds=time.perf_counter() - begun,
+    )
+
+
+def _look(
+    runner: Runner, cutter: Cutter, source: Path, most: int, progress: Progress
+) -> tuple[Any, list[affine.Matrix]]:
+    """The pose and the crop of each frame, at most so many."""
+    poses, matrices = [], []
+    for frame, _, _ in islice(_frames(source), most):
+        matrices.append(cutter.matrix(frame))
+        poses.append(runner.detect([cutter.cut(frame, matrices[-1])]))
+        progress("detect", len(matrices), most)
+    if not poses:
+        raise FommError(f"{source} has no frames.", "Export the clip again.")
+    return joined(poses), [np.asarray(matrix) for matrix in matrices]
+
+
+def _frames(path: Path) -> Iterator[Timed]:
+    with contextlib.closing(threaded(read_timed(path), 4)) as frames:
+        yield from frames

@@ -1,0 +1,179 @@
+"""LivePortrait from files to files: every option, pictures and clips as sources, what is refused and how."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from fomm_cli.commands.app import main
+from fomm_cli.detectors import portrait
+from fomm_cli.engine.choose import make_engine
+from fomm_cli.media.video import probe, read_frames
+from fomm_cli.weights.file import save_weights
+from tests import live_portrait as lp
+from tests.clips import write_clip
+
+Ran = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Tiny weights, a picture, a square clip with sound and a wide one."""
+    folder = tmp_path_factory.mktemp("portrait")
+    save_weights(folder / "tiny.safetensors", lp.model(), lp.config())
+    Image.fromarray(frame("source", 96)).save(folder / "photo.png")
+    clip = [blend(t) for t in np.linspace(0, 1, 5)]
+    write_clip(folder / "clip.mp4", clip, Fraction(25), sound="aac")
+    write_clip(folder / "wide.mp4", [np.concatenate([each, each[:, :40]], axis=1) for each in clip], Fraction(10))
+    return folder
+
+
+def frame(name: str, side: int) -> NDArray[np.uint8]:
+    return np.rint(255 * lp.picture(name, side)[0].permute(1, 2, 0).numpy()).astype(np.uint8)
+
+
+def blend(t: float) -> NDArray[np.uint8]:
+    return np.rint((1 - t) * frame("driving0", 64) + t * frame("driving1", 64)).astype(np.uint8)
+
+
+@pytest.fixture
+def ran(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Ran:
+    """`fomm animate photo.png clip.mp4` with more arguments: its JSON, or its exit code and what it said."""
+
+    def run(*more: str, source: str = "photo.png", driving: str = "clip.mp4", out: str = "o.mp4") -> dict[str, Any]:
+        paths = [str(folder / source), str(folder / driving), "-o", str(tmp_path / out)]
+        weights = ["--weights", str(folder / "tiny.safetensors"), "--device", "cpu"]
+        crops = [] if "--crop-source" in more else ["--crop-source", "center"]
+        code = main(["animate", *paths, *weights, *crops, *more, "--json"])
+        said = capsys.readouterr()
+        return json.loads(said.out) | {"path": tmp_path / out} if code == 0 else {"code": code, "said": said.err}
+
+    return run
+
+
+def frames(path: Path) -> NDArray[np.float64]:
+    return np.stack([np.asarray(each, dtype=np.float64) for each in read_frames(path)])
+
+
+def test_a_picture_moves_twice_its_size(ran: Ran) -> None:
+    done = ran("--engine", "plain")
+    assert (done["frames"], done["size"], done["sound"]) == (5, [128, 128], True)
+    assert probe(done["path"]).width == 128
+    plain, quick = ran("--engine", "plain", out="plain"), ran(out="quick")
+    assert "fused" in quick["engine"]
+    assert np.abs(frames(plain["path"]) - frames(quick["path"])).max() <= 1
+
+
+@pytest.mark.parametrize("option", ["region=exp", "region=pose", "region=lip", "stitching=false", "multiplier=0.5"])
+def test_every_option_changes_the_picture(ran: Ran, option: str) -> None:
+    usual, other = ran("--anchor", "first"), ran("--anchor", "first", "--set", option, out="other.mp4")
+    difference = np.abs(frames(usual["path"]) - frames(other["path"])).mean(axis=(1, 2, 3))
+    assert difference[-1] > 0.02, difference
+
+
+def test_absolute_mode_and_a_single_driving_picture(ran: Ran, folder: Path) -> None:
+    relative, absolute = ran(), ran("--mode", "absolute", out="absolute.mp4")
+    assert np.abs(frames(relative["path"]) - frames(absolute["path"])).mean() > 0.1
+    one = ran(driving="photo.png", out="one")
+    assert one["frames"] == 1
+
+
+def test_layouts_show_all_at_one_height(ran: Ran) -> None:
+    for layout in ("side-by-side", "keypoints"):
+        done = ran("--layout", layout, out=f"{layout}.mp4")
+        info = probe(done["path"])
+        assert (info.width, info.height) == (3 * 128, 128)
+
+
+def test_unknown_options_name_the_known(ran: Ran) -> None:
+    for option, word in (("regoin=lip", "region"), ("region=ear", "region"), ("multiplier=9", "multiplier")):
+        refused = ran("--set", option)
+        assert refused["code"] == 1
+        assert word in refused["said"]
+
+
+def test_pickled_motion_stays_closed(ran: Ran, folder: Path) -> None:
+    (folder / "motion.pkl").write_bytes(b"\x80\x04N.")
+    refused = ran(driving="motion.pkl")
+    assert refused["code"] == 1
+    assert "pickle" in refused["said"]
+
+
+class Fixed:
+    """Finds the same points, or none, in every frame."""
+
+    name = "fixed"
+    digest = None
+
+    def __init__(self, points: NDArray[np.float64] | None) -> None:
+        self.found = points
+
+    def points(self, frame: NDArray[np.uint8]) -> NDArray[np.float64] | None:
+        return self.found
+
+
+def face(side: float, angle: float) -> NDArray[np.float64]:
+    """68 points of a face that spans a third of a square."""
+    rng = np.random.default_rng(0)
+    points = rng.uniform(-1, 1, (68, 2)) * (0.8, 1)
+    points[[36, 39, 42, 45]] = [(-0.5, -0.3), (-0.2, -0.3), (0.2, -0.3), (0.5, -0.3)]
+    points[[48, 54]] = [(-0.3, 0.5), (0.3, 0.5)]
+    turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
+    return points @ turn * side / 6 + side / 2
+
+
+def see(monkeypatch: pytest.MonkeyPatch, points: NDArray[np.float64] | None) -> None:
+    finder = portrait.Finder(lambda _: None, Fixed(points))
+    monkeypatch.setattr(portrait, "open_finder", lambda detector=None: finder)
+
+
+def test_portrait_crops_turn_with_the_face(ran: Ran, monkeypatch: pytest.MonkeyPatch) -> None:
+    see(monkeypatch, face(96, 0.3))
+    done = ran("--crop-source", "auto")
+    _, _, width, height = done["crop_source"]
+    assert abs(width - height) <= 1
+    assert width > 96 * 2.3 / 3 * 1.1  # the upright box around a turned square
+    see(monkeypatch, face(64, 0.0))
+    wide = ran(driving="wide.mp4", out="wide.mp4")
+    assert wide["crop_driving"][2] == wide["crop_driving"][3] < 64
+    assert ran(out="square.mp4")["crop_driving"] == [0, 0, 64, 64]  # a square clip is taken whole
+
+
+def test_what_shows_no_face_is_sent_to_the_other_families(ran: Ran, monkeypatch: pytest.MonkeyPatch) -> None:
+    see(monkeypatch, None)
+    refused = ran("--crop-source", "auto")
+    assert refused["code"] == 1
+    said = " ".join(refused["said"].split())
+    assert "No face was found" in said
+    assert "for animals and drawings take weights of another family" in said
+
+
+def test_a_source_clip_keeps_its_picture(ran: Ran, monkeypatch: pytest.MonkeyPatch) -> None:
+    see(monkeypatch, face(64, 0.1))
+    done = ran("--crop-source", "auto", source="wide.mp4", out="clip.mp4")
+    assert (done["frames"], done["rate"], done["size"], done["sound"]) == (5, "10", [64, 104], True)
+    made, given = frames(done["path"]), frames(Path(probe(done["path"]).path).parent / "clip.mp4")
+    assert made.shape == given.shape
+    smoother = ran("--crop-source", "auto", "--set", "smoothing=1e-2", source="wide.mp4", out="smooth.mp4")
+    assert np.abs(frames(smoother["path"]) - made).mean() > 0
+    rough = ran("--crop-source", "20,10,40,40", source="wide.mp4", out="box.mp4")
+    assert rough["crop_source"] == [20, 10, 40, 40]
+
+
+def test_other_families_refuse_source_clips(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["animate", str(folder / "clip.mp4"), str(folder / "clip.mp4"), "-o", str(tmp_path / "o.mp4")]) == 1
+    assert "is no picture" in capsys.readouterr().err
+
+
+def test_engines_for_it() -> None:
+    assert make_engine(lp.model(), "plain").output_size == (128, 128)
+    fused = make_engine(lp.model(), "fused", "fp32")
+    assert fused.output_size == (128, 128)
