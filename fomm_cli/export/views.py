@@ -75,7 +75,7 @@ class RenderView(nn.Module):
         self.model = model
         self.kind = type(encoded)
         self.counts = {name: len(field) if isinstance(field, tuple) else 0 for name, field in encoded._asdict().items()}
-        self.fields = model.family.pose_fields(model.config)
+        self.fields = read_fields(model)
 
     def forward(self, *given: Tensor) -> Tensor:
         tensors = iter(given)
@@ -103,21 +103,28 @@ def two_poses(model: AnimationModel, fields: Sequence[str], tensors: Sequence[Te
     """The source's pose and the driving ones, of their fields in a row."""
     half = len(fields)
     pose = model.family.Pose
-    return tuple(pose(**dict(zip(fields, part, strict=True))) for part in (tensors[:half], tensors[half:]))
+    empty = dict.fromkeys(pose._fields)
+    return tuple(pose(**empty | dict(zip(fields, part, strict=True))) for part in (tensors[:half], tensors[half:]))
+
+
+def read_fields(model: AnimationModel) -> list[str]:
+    """The fields of a pose that go into a seam."""
+    there = model.family.pose_fields(model.config)
+    return [name for name in there if name in (model.looked_at or there)]
 
 
 def graphs(model: AnimationModel) -> list[Graph]:
     """The seams of a model in eval mode, on the CPU."""
     height, width = model.size
-    pose = model.family.pose_fields(model.config)
+    pose, looked_at = model.family.pose_fields(model.config), read_fields(model)
     pictures = torch.rand(2, model.config.num_channels, height, width, generator=torch.Generator().manual_seed(0))
     source = pictures[:1]
     with torch.inference_mode():
         encoded, pose_source, pose_driving = model.encode(source), model.detect(source), model.detect(pictures)
     read = ports(encoded, model.rendered)
-    poses = {f"{name}_source": tensor for name, tensor in ports(pose_source).items()}
-    poses |= {f"{name}_driving": tensor for name, tensor in ports(pose_driving).items()}
-    free = {f"{name}_driving" for name in pose}
+    poses = {f"{name}_source": tensor for name, tensor in ports(pose_source, looked_at).items()}
+    poses |= {f"{name}_driving": tensor for name, tensor in ports(pose_driving, looked_at).items()}
+    free = {f"{name}_driving" for name in looked_at}
     both = read | poses
     made = [name for name in read if name != "source"]
     found = [
@@ -135,7 +142,9 @@ def graphs(model: AnimationModel) -> list[Graph]:
     for seam, fields in model.pose_seams.items():
         names = [f"{name}_{which}" for which in ("source", "driving") for name in fields]
         example = [poses[name].clone() for name in names]
-        found.append(Graph(seam, PoseView(model, seam, fields), names, pose, example, {*free, *pose}))
+        with torch.inference_mode():
+            moved = list(ports(getattr(model, seam)(*two_poses(model, fields, example))))
+        found.append(Graph(seam, PoseView(model, seam, fields), names, moved, example, {*free, *moved}))
     for graph in found:
         graph.module.eval()  # the views too: exporters put back the mode they found, all the way down
     return found

@@ -25,11 +25,13 @@ class AnimationModel(nn.Module):
     rendered     names of the fields of `encode`'s result that `render` reads: what an export has to carry
     usual        mode and adapt_scale that its authors animate with; `load_model` reads them with the weights
     pose_seams   which of `disentangle` and `settle` it has, and the fields of a pose that each reads: for an export
+    looked_at    fields of a pose that `render` reads; empty = all there are
     """
 
     rendered: tuple[str, ...]
     usual: tuple[str, bool] = ("relative", True)
     pose_seams: Mapping[str, tuple[str, ...]] = MappingProxyType({})
+    looked_at: tuple[str, ...] = ()
 
     def __init__(self, config: ModelConfig, size: tuple[int, int]) -> None:
         super().__init__()

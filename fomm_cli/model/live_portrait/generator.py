@@ -84,7 +84,7 @@ class SpadeGenerator(nn.Module):
         """The volume under the flow as maps (B, M, h, w), dimmed where the source shows nothing."""
         flow = motion.flow
         with torch.autocast(flow.device.type, enabled=False):  # coordinates need more than bf16's 8 bits
-            moved = warp(features.to(flow.dtype).expand(len(flow), -1, -1, -1, -1), flow, align_corners=False)
+            moved = warp(features.to(flow.dtype).expand(flow.shape[0], -1, -1, -1, -1), flow, align_corners=False)
         maps = self.fourth(self.third(moved.flatten(1, 2)))
         return maps * motion.occlusions[-1]
 

@@ -37,6 +37,7 @@ class LivePortraitModel(AnimationModel):
     config: LivePortraitConfig
     rendered = ("small", "features")
     pose_seams = MappingProxyType({"settle": ("value",)})
+    looked_at = ("value",)
 
     def __init__(self, config: LivePortraitConfig, size: tuple[int, int] = (256, 256)) -> None:
         super().__init__(config, size)

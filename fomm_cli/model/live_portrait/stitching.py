@@ -19,8 +19,8 @@ class Offsets(nn.Module):
         self.mlp = nn.Sequential(*layers[:-1])
 
     def output(self, *inputs: Tensor) -> Tensor:
-        """Of the inputs, each (B or 1, ...), side by side."""
-        batch = max(each.shape[0] for each in inputs)
+        """Of the inputs, each (B or 1, ...), side by side; the last is of batch B."""
+        batch = inputs[-1].shape[0]
         return self.mlp(torch.cat([each.flatten(1).expand(batch, -1) for each in inputs], dim=1))
 
 

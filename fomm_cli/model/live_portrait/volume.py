@@ -91,7 +91,7 @@ def shifted(volume: Tensor, shifts: Tensor) -> Tensor:
     x = _sampling(shifts[..., 0], width)  # (B, K, W, W)
     y = _sampling(shifts[..., 1], height)
     z = _sampling(shifts[..., 2], depth)
-    rows = volume.flatten(1, 3).unsqueeze(1) @ x.mT  # (B, K, C D H, W)
+    rows = volume.flatten(1, 3).unsqueeze(1) @ x.transpose(-1, -2)  # (B, K, C D H, W)
     columns = y.unsqueeze(2) @ rows.unflatten(2, (channels * depth, height))  # (B, K, C D, H, W)
     slices = z.unsqueeze(2) @ columns.reshape(batch, count, channels, depth, height * width)
     return slices.unflatten(4, (height, width))
