@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -177,3 +179,25 @@ def test_engines_for_it() -> None:
     assert make_engine(lp.model(), "plain").output_size == (128, 128)
     fused = make_engine(lp.model(), "fused", "fp32")
     assert fused.output_size == (128, 128)
+
+
+def test_an_export_animates_without_torch(
+    ran: Ran, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("onnxruntime")
+    exported = tmp_path / "export"
+    assert main(["export", str(folder / "tiny.safetensors"), "-o", str(exported)]) == 0
+    card = json.loads((exported / "export.json").read_text())
+    assert card["output_size"] == [128, 128]
+    assert card["agreement"]["psnr"] > 60
+    code = (
+        "import sys; from fomm_cli.commands.app import main; code = main(sys.argv[1:]); "
+        "assert 'torch' not in sys.modules; raise SystemExit(code)"
+    )
+    paths = [str(folder / "photo.png"), str(folder / "clip.mp4"), "-o", str(tmp_path / "onnx")]
+    options = ["--weights", str(exported), "--crop-source", "center", "--set", "region=exp"]
+    done = subprocess.run([sys.executable, "-c", code, "animate", *paths, *options], capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr.decode()
+    capsys.readouterr()
+    plain = ran("--engine", "plain", "--set", "region=exp", out="plain")
+    assert np.abs(frames(tmp_path / "onnx") - frames(plain["path"])).max() <= 1

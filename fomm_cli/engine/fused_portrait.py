@@ -23,7 +23,6 @@ from fomm_cli.engine import layers
 from fomm_cli.engine.layers import Conv
 from fomm_cli.engine.tiles import Tiled
 from fomm_cli.engine.winograd import each
-from fomm_cli.model.geometry import warp
 from fomm_cli.model.live_portrait import volume
 from fomm_cli.model.live_portrait.dense import Decoder
 from fomm_cli.model.live_portrait.generator import Spade, SpadeBlock
@@ -160,8 +159,7 @@ class FusedPortrait:
     @torch.inference_mode()
     def paint(self, source: PortraitSource, motion: DenseMotion) -> Tensor:
         """The picture (B, 3, H', W') from the source's volume under the motion."""
-        features = source.features.expand(len(motion.flow), -1, -1, -1, -1)
-        moved = warp(features, motion.flow, align_corners=False).flatten(1, 2)
+        moved = volume.warped(source.features, motion.flow).flatten(1, 2)
         moved = moved.to(self.precision).contiguous(memory_format=torch.channels_last)
         assert motion.occlusion is not None
         maps = self.fourth(F.leaky_relu_(self.third(moved), 0.01)) * motion.occlusion.to(self.precision)

@@ -127,10 +127,13 @@ def _chain(
     for name, one, other in zip(views["detect"].outputs, still, driving, strict=True):
         known[f"{name}_source"], known[f"{name}_driving"] = one, other
     passed = {"detect": ([batch], driving), "encode": ([source], encoded)}
-    for name in views.keys() - passed.keys():  # render, and seams from poses to poses
+    for name in (name for name in views if name not in (*passed, "render")):
         feed = [known[port] for port in views[name].inputs]
-        passed[name] = (feed, runs[name](feed))
-    return passed
+        passed[name] = feed, runs[name](feed)
+        if name == "settle":  # what is rendered is what it says
+            known |= {f"{port}_driving": made for port, made in zip(views[name].outputs, passed[name][1], strict=True)}
+    feed = [known[name] for name in views["render"].inputs]
+    return passed | {"render": (feed, runs["render"](feed))}
 
 
 def _error(output: str, made: NDArray[Any], true: NDArray[Any]) -> float:

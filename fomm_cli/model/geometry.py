@@ -33,32 +33,7 @@ def warp(image: Tensor, flow: Tensor, align_corners: bool, padding_mode: str = "
     flow     (B, h, w, 2): xy in [-1, 1], x right, y down; of a volume (B, d, h, w, 3): xyz
     returns  (B, C, h, w) or (B, C, d, h, w)
     """
-    if image.dim() == 5 and torch.onnx.is_in_onnx_export():
-        return _gathered(image, flow)  # ONNX samples volumes from opset 20 on, and few runtimes do
     return F.grid_sample(image, flow, mode="bilinear", padding_mode=padding_mode, align_corners=align_corners)
-
-
-def _gathered(volume: Tensor, flow: Tensor) -> Tensor:
-    """`warp` of a volume by its eight nearest voxels, align_corners=False, zero outside: bit by bit what it gives."""
-    sides = volume.shape[4], volume.shape[3], volume.shape[2]
-    position = torch.stack([((flow[..., i] + 1) * side - 1) / 2 for i, side in enumerate(sides)], dim=-1)
-    low = position.floor()
-    part = position - low  # (B, d, h, w, 3)
-    voxels = volume.flatten(2)
-    total: Tensor | None = None
-    for corner in range(8):
-        weight, index = torch.ones_like(part[..., 0]), torch.zeros_like(part[..., 0])
-        for i, side in reversed(list(enumerate(sides))):
-            upper = corner >> i & 1
-            at = low[..., i] + upper
-            near = part[..., i] if upper else 1 - part[..., i]
-            weight = weight * near * ((at >= 0) & (at <= side - 1))
-            index = index * side + at.clamp(0, side - 1)
-        rows = index.flatten(1).long().unsqueeze(1).expand(-1, volume.shape[1], -1)
-        values = voxels.gather(2, rows).unflatten(2, tuple(flow.shape[1:4])) * weight.unsqueeze(1)
-        total = values if total is None else total + values
-    assert total is not None
-    return total
 
 
 def warp_shared(image: Tensor, flow: Tensor, align_corners: bool) -> Tensor:

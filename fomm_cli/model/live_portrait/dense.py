@@ -80,5 +80,6 @@ class DenseMotionNetwork(nn.Module):
         with torch.autocast(shifts.device.type, enabled=False):
             mask = mask.to(shifts.dtype).softmax(dim=1)
             # Shares sum to 1, so the mean of the candidates is the identity plus the mean of their shifts.
-            flow = volume.coordinate_grid(mask.shape[2:], shifts) + torch.einsum("bkdhw,bkc->bdhwc", mask, shifts)
+            moved = (mask.flatten(2).transpose(1, 2) @ shifts).unflatten(1, tuple(mask.shape[2:]))
+            flow = volume.coordinate_grid(mask.shape[2:], shifts) + moved
             return DenseMotion(flow, (occlusion.to(shifts.dtype).sigmoid(),), mask, candidates[:, :, 1:])

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fomm_cli.model.blocks import SameBlock
-from fomm_cli.model.geometry import warp
+from fomm_cli.model.live_portrait import volume
 from fomm_cli.model.live_portrait.config import LivePortraitConfig
 from fomm_cli.model.types import DenseMotion
 
@@ -65,9 +65,9 @@ class SpadeGenerator(nn.Module):
 
     def __init__(self, config: LivePortraitConfig) -> None:
         super().__init__()
-        part, volume = config.generator, config.appearance
+        part, source = config.generator, config.appearance
         maps, wide, hidden = part.features, 2 * part.features, part.hidden
-        self.third = LeakyBlock(volume.channels * volume.depth, maps)
+        self.third = LeakyBlock(source.channels * source.depth, maps)
         self.fourth = nn.Conv2d(maps, maps, 1)
         self.fc = nn.Conv2d(maps, wide, 3, padding=1)
         self.middle_blocks = nn.ModuleList(SpadeBlock(wide, wide, maps, hidden) for _ in range(part.num_middle_blocks))
@@ -84,7 +84,7 @@ class SpadeGenerator(nn.Module):
         """The volume under the flow as maps (B, M, h, w), dimmed where the source shows nothing."""
         flow = motion.flow
         with torch.autocast(flow.device.type, enabled=False):  # coordinates need more than bf16's 8 bits
-            moved = warp(features.to(flow.dtype).expand(flow.shape[0], -1, -1, -1, -1), flow, align_corners=False)
+            moved = volume.warped(features.to(flow.dtype), flow)
         maps = self.fourth(self.third(moved.flatten(1, 2)))
         return maps * motion.occlusions[-1]
 

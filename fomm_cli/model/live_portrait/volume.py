@@ -6,12 +6,14 @@ Points are xyz in [-1, 1], x right, y down, z into the picture; voxel i of N lie
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import product
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fomm_cli.model.blocks import Norm
+from fomm_cli.model.geometry import warp
 
 
 class SameBlock(nn.Module):
@@ -74,6 +76,31 @@ def gaussians(points: Tensor, size: Sequence[int], variance: float) -> Tensor:
         for place, side in enumerate(reversed(size))
     )
     return z[..., :, None, None] * (y[..., :, None] * x[..., None, :])[..., None, :, :]
+
+
+def warped(volume: Tensor, flow: Tensor) -> Tensor:
+    """The volume (B or 1, C, D, H, W) where flows (B, D, H, W, 3) say, as `geometry.warp` samples it."""
+    if torch.onnx.is_in_onnx_export() and volume.shape[0] == 1:
+        return gathered(volume, flow)  # ONNX samples volumes from opset 20 on, and not every runtime does
+    return warp(volume.expand(flow.shape[0], -1, -1, -1, -1), flow, align_corners=False)
+
+
+def gathered(volume: Tensor, flow: Tensor) -> Tensor:
+    """`warped` of one volume by its eight nearest voxels, in operators that every runtime has."""
+    channels, *sides = volume.shape[1:]
+    sides.reverse()  # of x, y, z, as in a flow
+    voxels = volume.reshape(channels, -1)
+    near = []  # of each axis: (voxel, weight) of the lower and the upper neighbour
+    for axis, side in enumerate(sides):
+        position = ((flow[..., axis] + 1) * side - 1) / 2
+        pair = [position.floor(), position.floor() + 1]
+        shares = [(1 - (position - at).abs()) * ((at >= 0) & (at <= side - 1)).to(flow.dtype) for at in pair]
+        near.append([(at.clamp(0, side - 1), share) for at, share in zip(pair, shares, strict=True)])
+    parts = [
+        voxels[:, ((z * sides[1] + y) * sides[0] + x).long()] * (in_z * in_y * in_x)  # (C, B, D, H, W)
+        for (x, in_x), (y, in_y), (z, in_z) in product(*near)
+    ]
+    return torch.stack(parts).sum(dim=0).transpose(0, 1)
 
 
 def shifted(volume: Tensor, shifts: Tensor) -> Tensor:
