@@ -277,7 +277,7 @@ _ENTRIES = (
         home="https://github.com/KwaiVGI/LivePortrait",
         by_hand="https://huggingface.co/KlingTeam/LivePortrait (folder liveportrait, without landmark.onnx)",
         preset="live-portrait",
-        megabytes=521,
+        megabytes=520,
         sources=(
             Source(
                 "hf://Kijai/LivePortrait_safetensors",
