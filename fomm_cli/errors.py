@@ -9,9 +9,27 @@ class FommError(Exception):
     """
 
     def __init__(self, what: str, hint: str = "") -> None:
+        what, hint = printable(what), printable(hint)
         super().__init__(what if not hint else f"{what}\n{hint}")
         self.what = what
         self.hint = hint
+
+
+class UsageError(FommError):
+    """The command line itself is wrong (exit 2), whatever the files hold."""
+
+
+def printable(text: str) -> str:
+    """Text that comes from a file or a name, safe for a terminal: control characters as escapes, \\x1b for one.
+
+    Line ends and tabs stay; so does all that is written from right to left, but not the marks that turn a line around.
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        char if char.isprintable() or char in "\n\t" or char == "\u3000" else char.encode("unicode_escape").decode()
+        for char in text
+    )
 
 
 def nearest(word: str, known: "list[str]") -> str:

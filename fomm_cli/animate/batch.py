@@ -13,9 +13,10 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from fomm_cli.animate.clip import check_settings, render_clip
+from fomm_cli.animate.clip import render_clip
 from fomm_cli.animate.crops import check_crop
 from fomm_cli.animate.driving import Driving, open_driving
+from fomm_cli.animate.inputs import check_settings
 from fomm_cli.animate.journal import Journal, stamp
 from fomm_cli.animate.pairs import Item
 from fomm_cli.animate.runner import Runner

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from fomm_cli.animate.driving import Driving, open_driving
+from fomm_cli.animate.inputs import check_asked
 from fomm_cli.animate.layouts import LAYOUTS, Step
 from fomm_cli.animate.redirect import redirect_clip
 from fomm_cli.animate.runner import Runner
@@ -21,7 +22,7 @@ from fomm_cli.animate.settings import Output, Progress, Report, Settings, parse_
 from fomm_cli.animate.stream import threaded
 from fomm_cli.engine.base import Engine, check_motion
 from fomm_cli.engine.choose import as_engine
-from fomm_cli.errors import FommError, nearest
+from fomm_cli.errors import FommError
 from fomm_cli.media.image import Frame
 from fomm_cli.media.video import VideoWriter
 from fomm_cli.model.pose import pick
@@ -69,19 +70,10 @@ def animate_clip(
     """
     settings, progress = settings or Settings(), progress or (lambda *_: None)
     source, driving = Path(source), Path(driving)
-    check_settings(settings)
     check_motion(engine, settings.mode, settings.adapt_scale)
-    for path, layout in outputs:
-        if layout not in LAYOUTS:
-            raise FommError(f"There is no layout {layout!r}.", nearest(layout, list(LAYOUTS)))
-        _check_distinct(Path(path), source, driving)
+    check_asked(source, driving, outputs, settings)
     begun, runner = time.perf_counter(), Runner(engine)
     family = engine.family.configured(settings.options)
-    if driving.suffix.lower() in {".pkl", ".pickle"}:
-        raise FommError(
-            f"{driving} is a pickle, which may run code when it is read: it stays closed.",
-            "Take the clip that it was made from.",
-        )
     moving = open_driving(driving, engine.size, settings, progress, family.crop)
     crop = family.crop if settings.crop_source == "auto" else settings.crop_source
     if family.takes_clips and is_clip(source):
@@ -115,7 +107,8 @@ def render_clip(
                         audio_from=sound,
                         force=settings.force,
                         time_base=driving.time_base,
-                        span=(begin, None),
+                        track=settings.audio_track,
+                        span=(begin, settings.end),
                     )
                 ),
             )
@@ -135,6 +128,11 @@ def render_clip(
                 progress("render", count, len(steered.motion))
     if anchor is not None and anchor.distance is not None and anchor.distance > FAR:
         warnings.append(_far(anchor))
+    warnings += driving.warnings
+    heard = any(writer.heard for _, writer in writers)
+    if (sounds or (driving.mute and settings.audio == "driving")) and not heard and _take_sound(outputs):
+        why = driving.mute or "none of it can be decoded"
+        warnings.append(f"The sound of {driving.path} was left out: {why}.")
     if settings.controls.loop != "none" and settings.audio == "driving" and driving.has_sound:
         warnings.append("A loop has no sound.")
     return Report(
@@ -143,7 +141,7 @@ def render_clip(
         size=engine.output_size,
         rate=motion.rate,
         variable_rate=motion.variable_rate,
-        has_audio=any(writer.heard for _, writer in writers),
+        has_audio=heard,
         crop_source=scene.box,
         crop_driving=driving.box,
         anchor=anchor.index if anchor else None,
@@ -191,10 +189,8 @@ def _steps(scene: Scene, seen: Motion, steered: Steered, settings: Settings, sho
                 yield Step(result, timing.times[at], timing.lasts(at), frames[row], poses, moved, row)
 
 
-def check_settings(settings: Settings) -> None:
-    """Refuse, before any file is read, words that mean nothing."""
-    if settings.mode == "relative" or not settings.controls.idle:
-        parse_anchor(settings.anchor)
+def _take_sound(outputs: list[Output]) -> bool:
+    return any(Path(path).suffix.lower() not in {"", ".gif"} for path, _ in outputs)
 
 
 def _far(anchor: Anchor) -> str:
@@ -203,9 +199,3 @@ def _far(anchor: Anchor) -> str:
         f"close is below {CLOSE}): expect distortions. Choose a source that looks the same way, or crop both alike "
         "(--crop-source, --crop-driving)."
     )
-
-
-def _check_distinct(output: Path, *inputs: Path) -> None:
-    for path in inputs:
-        if output.resolve() == path.resolve():
-            raise FommError(f"{output} is an input: it is not overwritten.", "Name another output with -o.")

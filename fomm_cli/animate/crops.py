@@ -13,6 +13,9 @@ from fomm_cli.boxes import Box, center_box, pad_box, parse_box, shaped
 from fomm_cli.errors import FommError, nearest
 from fomm_cli.media.image import Frame
 
+_FARTHEST = 16
+"""How many times the picture's longer side a box may be."""
+
 WORDS = ["auto", "center", "pad", "face", "portrait", "motion"]
 
 
@@ -61,6 +64,11 @@ def crop_box(
         raise FommError(
             f"The crop {text} lies outside the picture, which is {width} x {height} pixels.",
             "x,y is the top left corner of the box, w,h its size, in pixels.",
+        )
+    if max(box.width, box.height) > _FARTHEST * max(width, height):
+        raise FommError(
+            f"The crop {text} is far larger than the picture, which is {width} x {height} pixels.",
+            "To see all of it, use pad.",
         )
     return shaped(box, aspect)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -21,10 +21,13 @@ from fomm_cli.errors import FommError
 from fomm_cli.files import disk
 from fomm_cli.media.container import open_media, start_time
 from fomm_cli.media.image import Frame, fit
-from fomm_cli.media.video import Timed, probe, read_frames, read_timed
+from fomm_cli.media.video import Reading, Timed, probe, read_frames, read_timed
 from fomm_cli.model.pose import joined
 from fomm_cli.motion import file as motion_file
 from fomm_cli.motion.motion import Motion
+
+_AHEAD = 1 << 27
+"""Bytes of decoded frames that may wait to be resized."""
 
 
 class Driving(Protocol):
@@ -34,6 +37,8 @@ class Driving(Protocol):
     has_sound, has_pictures whether there is something to hear and, beside motion, to see
     weight                  bytes that it keeps
     box                     the part of a clip that the network sees
+    mute                    why the sound that is there cannot be decoded, else empty
+    warnings                what was left out of a damaged clip
     """
 
     path: Path
@@ -42,6 +47,12 @@ class Driving(Protocol):
     has_sound: bool
     has_pictures: bool
     box: Box | None
+
+    @property
+    def mute(self) -> str: ...
+
+    @property
+    def warnings(self) -> Sequence[str]: ...
 
     @property
     def weight(self) -> int: ...
@@ -82,7 +93,8 @@ class Clip:
     ) -> None:
         self.path = path
         self.usual = usual
-        self.info = probe(path)
+        self.info = probe(path, settings.fps)
+        self.how = Reading(settings.fps, settings.begin, settings.end, [] if settings.allow_damaged else None)
         self.rate, self.time_base, self.has_sound = self.info.rate, self.info.time_base, self.info.has_audio
         self.size = size
         self.box = self._find_box(size[1] / size[0], settings, progress)
@@ -100,13 +112,22 @@ class Clip:
 
     def read(self) -> Iterator[Timed]:
         """Decoding and resizing run in threads of their own."""
-        with contextlib.closing(threaded(read_timed(self.path), 4)) as decoded:
+        depth = max(1, min(4, _AHEAD // (3 * self.info.width * self.info.height)))
+        with contextlib.closing(threaded(read_timed(self.path, how=self.how), depth)) as decoded:
             for frame, at, lasts in decoded:
                 yield Timed(fit(frame, self.size, None if self._middle else self.box), at, lasts)
 
     @contextlib.contextmanager
     def sound(self) -> Iterator[tuple[Path, Fraction]]:
-        yield self.path, Fraction(0)
+        yield self.path, self.how.begin
+
+    @property
+    def warnings(self) -> list[str]:
+        return list(dict.fromkeys(self.how.damage or []))  # once, however often the clip was read
+
+    @property
+    def mute(self) -> str:
+        return self.info.mute
 
     def _detect(self, runner: Runner, progress: Progress) -> Motion:
         poses, times, last = [], [], None
@@ -131,7 +152,7 @@ class Clip:
         )
 
     def _find_box(self, aspect: float, settings: Settings, progress: Progress) -> Box:
-        first = next(read_frames(self.path, 0, 1), None)
+        first = next(read_frames(self.path, 0, 1, self.how), None)
         if first is None:
             raise FommError(f"{self.path} has no frames.", "Export the clip again.")
         check_picture(self.path, first)
@@ -141,7 +162,7 @@ class Clip:
         self._middle = text == "center"  # cut to fractions of a pixel
         if not needs_frames(text):
             return crop_box(text, extent, aspect)
-        with contextlib.closing(threaded(read_frames(self.path))) as frames:
+        with contextlib.closing(threaded(read_frames(self.path, how=self.how), 1)) as frames:
             seen = _counted(frames, progress, self.info.frames)
             return crop_box(text, extent, aspect, seen, settings.face_detector)
 
@@ -151,6 +172,8 @@ class MotionFile:
 
     has_pictures = False
     box: Box | None = None
+    warnings: Sequence[str] = ()
+    mute = ""
 
     def __init__(self, path: Path) -> None:
         self.path = path

@@ -86,7 +86,7 @@ def open_scene(
     """
     family = family or runner.engine.family
     crop_source = family.crop if crop_source == "auto" else crop_source
-    picture = next(read_frames(path, 0, 1)) if clips and path.suffix.lower() in _CLIPS else _read_source(path)
+    picture = next(read_frames(path, 0, 1)) if clips and path.suffix.lower() in _CLIPS else read_source(path)
     check_picture(path, picture)
     if crop_source == "center":  # the scene's own way, to fractions of a pixel
         return Scene(runner, picture, family=family)
@@ -110,7 +110,7 @@ def is_clip(path: Path) -> bool:
     return path.is_dir() or path.suffix.lower() in _CLIPS
 
 
-def _read_source(path: Path) -> Frame:
+def read_source(path: Path) -> Frame:
     try:
         return read_image(path)
     except FommError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -39,6 +40,11 @@ class Settings:
     crf: int = 18
     force: bool = False
     options: tuple[str, ...] = ()
+    fps: Fraction | None = None
+    begin: Fraction = Fraction(0)
+    end: Fraction | None = None
+    audio_track: int | None = None
+    allow_damaged: bool = False
 
 
 @dataclass
@@ -68,6 +74,15 @@ class Report:
     jitter: float = 0.0
     loop_jump: float | None = None
     warnings: list[str] = field(default_factory=list)
+
+
+def parse_time(text: str) -> Fraction:
+    """Seconds of a clip, written 83, 83.5, 1:23.5 or 0:01:23.5."""
+    match = re.fullmatch(r"(?:(?:(\d{1,4}):)?(\d{1,4}):)?(\d{1,9}(?:\.\d{1,9})?)", text.strip())
+    if match is None:
+        raise FommError(f"{text!r} is no time.", "Give seconds, as 83.5, or minutes and seconds, as 1:23.5.")
+    hours, minutes, seconds = match.groups()
+    return int(hours or 0) * 3600 + int(minutes or 0) * 60 + Fraction(seconds)
 
 
 def parse_anchor(text: str) -> str | int:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
+from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import typer
 
@@ -37,7 +40,9 @@ from fomm_cli.commands.options import (
     PrecisionName,
     Weights,
 )
-from fomm_cli.errors import FommError, counted
+from fomm_cli.errors import FommError, UsageError, counted
+
+T = TypeVar("T")
 
 if TYPE_CHECKING:
     from fomm_cli.animate.clip import Report
@@ -82,6 +87,15 @@ def animate(
     force_motion: ForceMotion = False,
     layout: Layout = typer.Option(Layout.RESULT, "--layout", help="What the output shows."),
     audio: Audio = typer.Option(Audio.DRIVING, "--audio", help="The sound."),
+    audio_track: int | None = typer.Option(
+        None, "--audio-track", metavar="N", min=1, help="Which sound track, from 1; else the clip's default one."
+    ),
+    start: str = typer.Option("0", "--start", metavar="TIME", help="Where in the clip to begin: 83.5 or 1:23.5."),
+    end: str | None = typer.Option(None, "--end", metavar="TIME", help="Where in the clip to stop."),
+    fps: str | None = typer.Option(None, "--fps", metavar="RATE", help="Of a folder of pictures: 24 or 30000/1001."),
+    allow_damaged: bool = typer.Option(
+        False, "--allow-damaged", help="Use what can be read of a damaged clip, with a warning."
+    ),
     crf: Crf = 18,
     device: Device = "auto",
     engine: EngineChoice = EngineName.AUTO,
@@ -100,7 +114,8 @@ def animate(
 
     from fomm_cli.animate.clip import Output, Settings, animate_clip
     from fomm_cli.animate.crops import check_crop
-    from fomm_cli.animate.settings import parse_anchor
+    from fomm_cli.animate.inputs import check_inputs
+    from fomm_cli.animate.settings import parse_anchor, parse_time
     from fomm_cli.commands.progress import frame_progress
     from fomm_cli.media.write import check_suffix
 
@@ -110,21 +125,12 @@ def animate(
     _usage("--crop-driving", check_crop, crop_driving)
     path = output if output is not None else Path(f"{_stem(source)}-{_stem(driving)}.mp4")
     _usage("-o", check_suffix, path)
-    for given in (source, driving):
-        if not given.exists():
-            raise FommError(f"{given} does not exist.", "Check the path.")
-    empty = path.is_dir() and not any(path.iterdir())
-    if path.exists() and not empty and not force:
-        raise FommError(f"{path} exists already.", "Choose another name, or overwrite it with --force.")
-    console = Console(stderr=True, highlight=False)
-    runner = opened(weights, device, engine, precision, console, cuda_graphs)
-    usual_mode, usual_scale = runner.usual
-    if usual_mode == "avd" and not runner.disentangles:  # its network is trained last, and may be still to come
-        usual_mode = "relative"
-    chosen = usual_mode if mode is None else mode.value
+    for name, given in (("SOURCE", source), ("DRIVING", driving)):
+        _usage(name, _check_given, given)
+    if fps is not None and not driving.is_dir():
+        raise UsageError(f"--fps: {driving} has times of its own; --fps is for folders of pictures.")
     settings = Settings(
-        mode=chosen,
-        adapt_scale=usual_scale if adapt_scale is None else adapt_scale,
+        mode="relative" if mode is None else mode.value,
         anchor=anchor,
         crop_source=crop_source,
         crop_driving=crop_driving,
@@ -135,12 +141,29 @@ def animate(
         crf=crf,
         force=force,
         options=tuple(options),
+        fps=None if fps is None else _usage("--fps", _rate, fps),
+        begin=_usage("--start", parse_time, start),
+        end=None if end is None else _usage("--end", parse_time, end),
+        audio_track=audio_track,
+        allow_damaged=allow_damaged,
+    )
+    outputs = [Output(path, layout)]
+    check_inputs(source, driving, outputs, settings)
+    console = Console(stderr=True, highlight=False)
+    runner = opened(weights, device, engine, precision, console, cuda_graphs)
+    usual_mode, usual_scale = runner.usual
+    if usual_mode == "avd" and not runner.disentangles:  # its network is trained last, and may be still to come
+        usual_mode = "relative"
+    settings = replace(
+        settings,
+        mode=usual_mode if mode is None else mode.value,
+        adapt_scale=usual_scale if adapt_scale is None else adapt_scale,
     )
     with frame_progress(console) as progress:
-        report = animate_clip(runner, source, driving, [Output(path, layout)], settings, progress)
+        report = animate_clip(runner, source, driving, outputs, settings, progress)
     tell(report, console)
     if as_json:
-        typer.echo(json.dumps(document(report, runner, chosen), indent=2))
+        typer.echo(json.dumps(document(report, runner, settings.mode), indent=2))
     else:
         typer.echo(str(path))
 
@@ -242,16 +265,32 @@ def document(report: Report, runner: Engine, mode: str) -> dict[str, Any]:
 
 
 def _stem(path: Path) -> str:
-    return (
-        path.name.removesuffix(".motion.safetensors")
-        if path.suffix == ".safetensors"
-        else path.stem or path.resolve().stem
-    )
+    """The file's name without its suffix, and no longer than leaves room for another: a name has 255 bytes."""
+    stem = path.name.removesuffix(".motion.safetensors") if path.suffix == ".safetensors" else path.stem
+    stem = stem or path.resolve().stem
+    return stem if len(stem.encode()) <= 120 else stem.encode()[:120].decode(errors="ignore")
 
 
-def _usage(option: str, check: Callable[[Any], Any], value: Any) -> None:
+def _rate(text: str) -> Fraction:
+    from fomm_cli.media.sequence import parse_rate
+
+    rate = parse_rate(text)
+    if rate is None or not 0 < rate <= 1000:
+        raise FommError(f"{text!r} is no rate.", "Give frames a second, as 24, 29.97 or 30000/1001.")
+    return rate
+
+
+def _check_given(path: Path) -> None:
+    """Refuse an address and what is no file; whether it exists is another question."""
+    if re.match(r"[a-z][a-z0-9+.-]+:/", str(path), re.IGNORECASE):
+        raise FommError("It is an address, and nothing is fetched here.", "Download it and name the file.")
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise FommError(f"{path} is a pipe or a device.", "Save it to a file first.")
+
+
+def _usage(option: str, check: Callable[[Any], T], value: Any) -> T:
     """A value of the wrong form is wrong usage (exit 2), not a failure of the work."""
     try:
-        check(value)
+        return check(value)
     except FommError as error:
-        raise typer.BadParameter(f"{error.what} {error.hint}", param_hint=f"'{option}'") from error
+        raise UsageError(f"{option}: {error.what} {error.hint}".rstrip()) from error

@@ -5,9 +5,12 @@ Nothing heavy is imported on the way to `fomm --help`: a command imports the roo
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import signal
 import sys
+from typing import Any
 
 import typer
 
@@ -25,7 +28,8 @@ from fomm_cli.commands.reconstruct import reconstruct
 from fomm_cli.commands.runs import runs_app
 from fomm_cli.commands.train import resume, train
 from fomm_cli.commands.weights import weights_app
-from fomm_cli.errors import FommError
+from fomm_cli.errors import FommError, UsageError
+from fomm_cli.files.disk import explain_os_error
 from fomm_cli.files.listener import listener
 from fomm_cli.version import __version__
 
@@ -71,26 +75,47 @@ app.command()(doctor)
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run one command line and return its exit code: 0 done, 1 failed, 2 wrong usage, 130 Ctrl-C, 143 SIGTERM."""
+    """Run one command line and return its exit code: 0 done, 1 failed, 2 wrong usage, 130 Ctrl-C, 143 SIGTERM.
+
+    A terminal that closes (SIGHUP, 129) ends a command as SIGTERM does, unless it was started to live on (nohup).
+    """
 
     def terminate(signum: int, frame: object) -> None:
         raise SystemExit(128 + signum)
 
-    try:
-        previous = signal.signal(signal.SIGTERM, terminate)
-    except ValueError:  # only the main thread may install handlers; embedded use keeps its own
-        previous = None
+    previous: dict[int, Any] = {}
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)  # Windows has no SIGHUP
+        with contextlib.suppress(ValueError):  # only the main thread may install handlers; embedded use keeps its own
+            if number is not None and signal.getsignal(number) != signal.SIG_IGN:
+                previous[number] = signal.signal(number, terminate)
     downloads, offline = Downloads(), os.environ.get("HF_HUB_OFFLINE")
     heard = listener.set(downloads)
     try:
-        app(args=argv, standalone_mode=True)
+        try:
+            app(args=argv, standalone_mode=True)
+        finally:
+            sys.stdout.flush()  # a full disk behind it is an error of this command, not of Python's end
     except FommError as error:
         _explain(error)
-        return 1
+        return 2 if isinstance(error, UsageError) else 1
     except KeyboardInterrupt:
         typer.echo("Interrupted.", err=True)
         return 130
     except BrokenPipeError:
+        return 1
+    except OSError as error:
+        if error.errno is None or (error.filename is None and error.errno not in _OUTPUT):
+            raise
+        if error.filename is None:
+            _mute()
+        name, doing = (error.filename, "used") if error.filename else ("The standard output", "written")
+        _explain(explain_os_error(error, name, doing))
+        return 1
+    except RuntimeError as error:
+        if not str(error).startswith("Symlink loop"):  # what pathlib calls it up to Python 3.12
+            raise
+        _explain(FommError(f"A path cannot be used: {str(error)[0].lower()}{str(error)[1:]}.", "Remove the link."))
         return 1
     except SystemExit as stop:
         # typer turns Ctrl-C into its own Exit(130) without a word.
@@ -102,9 +127,19 @@ def main(argv: list[str] | None = None) -> int:
         listener.reset(heard)
         os.environ.pop("HF_HUB_OFFLINE", None)  # --offline is of one command
         os.environ.update({} if offline is None else {"HF_HUB_OFFLINE": offline})
-        if previous is not None:
-            signal.signal(signal.SIGTERM, previous)
+        for number, handler in previous.items():
+            signal.signal(number, handler)
     return 0
+
+
+_OUTPUT = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF}
+"""Errors without a file's name that writing to the standard output raises."""
+
+
+def _mute() -> None:
+    """Point the standard output elsewhere, lest Python try once more to write what is left when it ends."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _explain(error: FommError) -> None:

@@ -49,10 +49,12 @@ def export(
 
     from fomm_cli.export.folder import export as write
     from fomm_cli.files import disk
+    from fomm_cli.files.folder import check_free_folder
     from fomm_cli.media.image import fit
     from fomm_cli.media.video import read_frames
     from fomm_cli.weights.load import load_model, read_config
 
+    check_free_folder(output, force)
     console = Console(stderr=True, highlight=False)
     config = read_config(weights)
     model = load_model(weights, "cpu")

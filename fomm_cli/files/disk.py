@@ -52,7 +52,7 @@ def prepared(final: str | Path) -> Path:
         raise FommError(f"{final!s} is no name for an output.", "Name a file, such as result.mp4.")
     try:
         if target.is_symlink():  # what it points to is written, and the link stays
-            target = target.resolve()
+            target = Path(os.path.realpath(target))
         target.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise explain_os_error(error, target) from error

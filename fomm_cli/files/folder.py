@@ -55,13 +55,13 @@ def check_free_folder(final: str | Path, force: bool = False) -> Path:
             raise FommError(f"{target} is a file, not a folder.", "Choose another name for the folder.")
         if target.exists() and any(target.iterdir()) and not force:
             raise FommError(f"{target} exists already.", "Choose another name, or overwrite it with --force.")
-        _check_ours(target, target)
+        check_ours(target, target)
     except OSError as error:
         raise explain_os_error(error, target) from error
     return target
 
 
-def _check_ours(folder: Path, name: Path) -> None:
+def check_ours(folder: Path, name: Path) -> None:
     """Refuse a folder in which anything lies that its manifest does not tell of; `name` is what it is called."""
     sizes = _manifest(folder)
     strangers = [
@@ -107,7 +107,7 @@ def _swap(fresh: Path, target: Path) -> None:
     old = sibling(target)
     target.rename(old)
     try:
-        _check_ours(old, target)  # what was put there meanwhile is not ours to remove
+        check_ours(old, target)  # what was put there meanwhile is not ours to remove
         fresh.rename(target)
     except BaseException:
         old.rename(target)

@@ -161,7 +161,7 @@ def fit(frame: Frame, size: tuple[int, int], box: Box | None = None) -> Frame:
     returns  uint8 (*size, 3), bicubic, anti-aliased where it shrinks; the frame itself where it fits already
     """
     if box is not None:
-        frame = crop(frame, box)
+        frame = crop(*_shrunk(frame, box, size))
     height, width = frame.shape[:2]
     if (height, width) == size:
         return frame
@@ -171,3 +171,15 @@ def fit(frame: Frame, size: tuple[int, int], box: Box | None = None) -> Frame:
     window = (left, top, left + wide, top + tall)
     picture = Image.fromarray(np.ascontiguousarray(frame))
     return np.array(picture.resize(size[::-1], Image.Resampling.BICUBIC, box=window))
+
+
+def _shrunk(frame: Frame, box: Box, size: tuple[int, int]) -> tuple[Frame, Box]:
+    """Picture and box scaled down together where the box reaches so far that its edge would fill the memory."""
+    if box.width * box.height <= MAX_PIXELS // 4:
+        return frame, box
+    height, width = frame.shape[:2]
+    if box.left >= 0 and box.top >= 0 and box.left + box.width <= width and box.top + box.height <= height:
+        return frame, box  # nothing is added: a view of the picture
+    factor = 4 * max(size) / max(box.width, box.height)
+    small = resize(frame, (max(1, round(height * factor)), max(1, round(width * factor))))
+    return small, Box(*(round(value * factor) for value in box))

@@ -151,7 +151,15 @@ class VideoWriter:
 
 
 def check_suffix(path: Path) -> None:
-    """Refuse, before any work, a name whose suffix is no format we write."""
+    """Refuse, before any work, what names no file or folder, or one whose suffix is no format we write."""
+    if str(path) == "-":
+        raise FommError("Nothing is written to the standard output.", "Name a file, such as result.mp4.")
+    if not path.name:
+        raise FommError("The output has no name.", "Name a file, such as result.mp4.")
+    if path.name.lower() in SUFFIXES or path.name == "..":
+        raise FommError(f"{path.name} is no name for an output.", f"Put a name before it, such as result{path.name}.")
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise FommError(f"{path} is a device or a pipe, which nothing is written to.", "Name a file: result.mp4.")
     if path.suffix.lower() not in SUFFIXES:
         known = ", ".join(s for s in SUFFIXES if s)
         raise FommError(f"{path.name} has no suffix of a format that is written here.", f"Use {known}, or none: png.")
