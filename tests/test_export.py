@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -257,3 +260,48 @@ sys.exit(code)
     assert done.returncode == 0, done.stderr
     assert "onnx fp32 on cpu" in done.stderr
     assert len(list((tmp_path / "out").glob("*.png"))) == 5
+
+
+def _without(*path: str) -> Callable[[dict[str, Any]], None]:
+    def remove(card: dict[str, Any]) -> None:
+        for part in path[:-1]:
+            card = card[part]
+        del card[path[-1]]
+
+    return remove
+
+
+def _size(value: Any) -> Callable[[dict[str, Any]], None]:
+    return lambda card: card.update(size=value)
+
+
+def _exchanged(card: dict[str, Any]) -> None:
+    card["graphs"]["detect"], card["graphs"]["encode"] = card["graphs"]["encode"], card["graphs"]["detect"]
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        _without("precision"), _without("format"), _without("size"), _without("config", "model"),
+        _without("graphs", "encode"), _without("graphs", "render", "inputs"), _without("graphs", "detect", "outputs"),
+        *(_size(value) for value in (["a", "b"], [-1, -1], [0, 0], [64, 64], [128.0, 128.5], [10**6, 10**6], [32])),
+        _exchanged,
+    ],
+)  # fmt: skip
+def test_an_edited_card_is_refused(exported: Path, tmp_path: Path, edit: Callable[[dict[str, Any]], None]) -> None:
+    folder = tmp_path / "edited"
+    shutil.copytree(exported, folder)
+    card = json.loads((folder / "export.json").read_text())
+    edit(card)
+    (folder / "export.json").write_text(json.dumps(card))
+    with pytest.raises(FommError, match=r"Export again|is not the graph"):
+        OnnxEngine(folder, "cpu")
+
+
+@pytest.mark.parametrize("text", ["", "[" * 100_000, "[]", "null", '{"version": 2}'])
+def test_what_is_no_card_is_refused(exported: Path, tmp_path: Path, text: str) -> None:
+    folder = tmp_path / "edited"
+    shutil.copytree(exported, folder)
+    (folder / "export.json").write_text(text)
+    with pytest.raises(FommError, match="damaged"):
+        OnnxEngine(folder, "cpu")

@@ -10,6 +10,7 @@ from typing import Any
 import typer
 
 from fomm_cli.commands.options import NONE, Force, Json, Set
+from fomm_cli.errors import printable
 
 weights_app = typer.Typer(
     name="weights",
@@ -270,4 +271,4 @@ def _print_lines(lines: list[tuple[str, Any]]) -> None:
     shown = [(title, value) for title, value in lines if value not in (None, "")]
     width = max(len(title) for title, _ in shown)
     for title, value in shown:
-        typer.echo(f"{title:<{width}}  {value}")
+        typer.echo(f"{title:<{width}}  {printable(str(value))}")

@@ -16,6 +16,23 @@ from fomm_cli.errors import FommError
 from fomm_cli.model.families import FAMILIES, family_of
 
 
+class _Once(yaml.SafeLoader):
+    """YAML in which a key given twice is an error, instead of silently taking the place of the first."""
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+        seen: dict[str, int] = {}
+        for key, _ in node.value if isinstance(node, yaml.MappingNode) else []:
+            if key.tag == "tag:yaml.org,2002:merge":
+                continue
+            name, line = str(key.value), key.start_mark.line + 1
+            if name in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key {name} is given twice, in lines {seen[name]} and {line}"
+                )
+            seen[name] = line
+        return super().construct_mapping(node, deep)
+
+
 class Loaded(NamedTuple):
     """A config and the keys of its file that have no meaning here."""
 
@@ -57,9 +74,11 @@ def read(source: str | Path, overrides: list[str] | None = None) -> Loaded:
             f"{near}`fomm config list` shows the presets: {', '.join(presets())}.",
         )
     try:
-        tree = yaml.safe_load(text) or {}
-    except yaml.YAMLError as error:
+        tree = yaml.load(text, _Once)
+    except (yaml.YAMLError, RecursionError) as error:
         raise FommError(f"{name} is not valid YAML: {' '.join(str(error).split())}") from error
+    if not tree:
+        raise FommError(f"{name} is empty: it sets no key.", "`fomm config show vox-256` prints a complete file.")
     if not isinstance(tree, dict):
         raise FommError(
             f"{name} does not hold a mapping of keys.", "`fomm config show vox-256` prints a complete file."

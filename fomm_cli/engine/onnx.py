@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,11 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fomm_cli.engine.base import Frames
+from fomm_cli.engine.card import FORMAT, Graph, lengths, read_card
 from fomm_cli.errors import FommError
 from fomm_cli.model.families import family_of
 from fomm_cli.model.pixels import from_planes, to_planes
 
-FORMAT = 1
+__all__ = ["FORMAT", "OnnxEngine", "read_card"]
 
 
 class OnnxEngine:
@@ -29,10 +29,10 @@ class OnnxEngine:
 
     def __init__(self, folder: str | Path, device: str = "auto", threads: int = 0) -> None:
         self.folder = Path(folder)
-        self.card = read_card(self.folder)
-        if self.card["format"] != "onnx":
+        card = self.card = read_card(self.folder)
+        if card.format != "onnx":
             raise FommError(
-                f"{folder} holds a {self.card['format']} export, which onnxruntime cannot run.",
+                f"{folder} holds a {card.format} export, which onnxruntime cannot run.",
                 "Export with --format onnx to animate from a folder.",
             )
         ort = _onnxruntime()
@@ -40,19 +40,17 @@ class OnnxEngine:
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads
         options.log_severity_level = 3
-        self.size: tuple[int, int] = (self.card["size"][0], self.card["size"][1])
-        self.detector = str(self.card.get("detector", ""))
-        out = self.card.get("output_size", self.card["size"])
-        self.output_size: tuple[int, int] = (out[0], out[1])
-        self.family = family_of(self.card["config"]["model"])
-        usual = self.card["config"].get("animate", {})
+        self.size, self.detector = card.size, card.detector
+        self.output_size = card.output_size or card.size
+        self.family = family_of(card.config["model"])
+        usual = card.config.get("animate", {})
         self.usual = str(usual.get("mode", "relative")), bool(usual.get("adapt_scale", True))
-        self.disentangles = "disentangle" in self.card["graphs"]
+        self.disentangles = "disentangle" in card.graphs
         self.batch = 4
-        self.name = f"onnx {self.card['precision']} on {'cuda' if 'CUDA' in providers[0] else 'cpu'} (onnxruntime)"
+        self.name = f"onnx {card.precision} on {'cuda' if 'CUDA' in providers[0] else 'cpu'} (onnxruntime)"
         self._sessions = {
-            name: _session(ort, self.folder / graph["file"], options, providers)
-            for name, graph in self.card["graphs"].items()
+            name: _session(ort, self.folder / graph.file, graph, options, providers)
+            for name, graph in card.graphs.items()
         }
 
     def detect(self, frames: Frames) -> Any:
@@ -79,10 +77,10 @@ class OnnxEngine:
 
     def _run(self, graph: str, feed: dict[str, Any]) -> dict[str, NDArray[np.float32]]:
         """The outputs of a graph by name; of the feed it takes what it has inputs for."""
-        card = self.card["graphs"][graph]
+        card = self.card.graphs[graph]
         with _memory():
-            made = self._sessions[graph].run(None, {port["name"]: feed[port["name"]] for port in card["inputs"]})
-        return {port["name"]: array for port, array in zip(card["outputs"], made, strict=True)}
+            made = self._sessions[graph].run(None, {port.name: feed[port.name] for port in card.inputs})
+        return {port.name: array for port, array in zip(card.outputs, made, strict=True)}
 
 
 def _pair(source: Any, driving: Any) -> dict[str, NDArray[np.float32]]:
@@ -93,33 +91,6 @@ def _pair(source: Any, driving: Any) -> dict[str, NDArray[np.float32]]:
         for name, array in pose._asdict().items()
         if array is not None
     }
-
-
-def read_card(folder: Path) -> dict[str, Any]:
-    """`export.json` of an export whose files are all there, each with the hash written down."""
-    from fomm_cli.files.disk import sha256
-
-    path = folder / "export.json"
-    if not path.is_file():
-        raise FommError(f"{folder} holds no export.json.", "Make an export with `fomm export WEIGHTS -o DIR`.")
-    try:
-        card = json.loads(path.read_text(encoding="utf-8"))
-        version = card["version"]
-        files = [(graph["file"], graph["sha256"]) for graph in card["graphs"].values()]
-        complete = {"detect", "encode", "render"} <= set(card["graphs"]) and len(card["size"]) == 2
-        if any(Path(name).name != name for name, _ in files):
-            raise ValueError("a file outside the folder")
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise FommError(f"{path} is damaged.", "Export again.") from error
-    if version != FORMAT or not complete:
-        raise FommError(f"{path} is of version {version}, this fomm reads {FORMAT}.", "Export again.")
-    for name, digest in files:
-        file = folder / name
-        if not file.is_file():
-            raise FommError(f"{file} is missing.", "Copy the whole folder, or export again.")
-        if sha256(file) != digest:
-            raise FommError(f"{file} is not the file that was exported: its hash differs.", "Export again.")
-    return card
 
 
 def _onnxruntime() -> Any:
@@ -139,11 +110,16 @@ def _providers(ort: Any, device: str) -> list[str]:
     return ["CPUExecutionProvider"]
 
 
-def _session(ort: Any, path: Path, options: Any, providers: list[str]) -> Any:
+def _session(ort: Any, path: Path, card: Graph, options: Any, providers: list[str]) -> Any:
     try:
-        return ort.InferenceSession(str(path), options, providers=providers)
+        session = ort.InferenceSession(str(path), options, providers=providers)
     except Exception as error:  # onnxruntime has a type of its own for every way a file can be wrong
         raise FommError(f"onnxruntime cannot load {path}: {' '.join(str(error).split())[:200]}") from error
+    for told, found in ((card.inputs, session.get_inputs()), (card.outputs, session.get_outputs())):
+        # where a graph leaves an axis free, its name differs between exporters: lengths alone are compared
+        if [(port.name, port.lengths) for port in told] != [(port.name, lengths(port.shape)) for port in found]:
+            raise FommError(f"{path} is not the graph that export.json describes.", "Export again.")
+    return session
 
 
 @contextlib.contextmanager

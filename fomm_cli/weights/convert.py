@@ -13,7 +13,7 @@ from fomm_cli.errors import FommError
 from fomm_cli.files import disk
 from fomm_cli.version import __version__
 from fomm_cli.weights import catalogue
-from fomm_cli.weights.file import StateDict, compare, expected_shapes, save_weights
+from fomm_cli.weights.file import StateDict, check_finite, compare, expected_shapes, save_weights
 from fomm_cli.weights.published import Checkpoint, read_checkpoint
 
 _ENDS = (".safetensors", ".pth")
@@ -94,6 +94,7 @@ def read_published(
     config = config or _known(source)
     checkpoint = read_checkpoint(source)
     state, dropped = rename(checkpoint)
+    check_finite(state, str(source))
     shapes = {name: tuple(value.shape) for name, value in state.items()}
     stored = {
         f"{part}.{key}": tuple(value.shape) for part, each in checkpoint.parts.items() for key, value in each.items()

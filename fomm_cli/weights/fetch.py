@@ -11,7 +11,7 @@ from fomm_cli.files import disk, download
 from fomm_cli.files.listener import announce
 from fomm_cli.weights import hub
 from fomm_cli.weights.catalogue import CATALOGUE, Entry, Source
-from fomm_cli.weights.header import looks_like_checkpoint
+from fomm_cli.weights.header import looks_like_checkpoint, read_header
 
 
 class Fetched(NamedTuple):
@@ -50,7 +50,7 @@ def fetch(name: str, force: bool = False) -> Fetched:
                 "Install fomm again: pip install --force-reinstall fomm-cli.",
             )
         return Fetched(entry.path, None, "bundled with fomm", [])
-    if entry.path.is_file() and not force:
+    if entry.path.is_file() and not force and _is_whole(entry.path):
         return Fetched(entry.path, None, "here already", [])
     failed = []
     for source in entry.sources:
@@ -59,7 +59,7 @@ def fetch(name: str, force: bool = False) -> Fetched:
             f"  Licence of the weights: {entry.weights_licence}. Of the data: {entry.data_licence}."
         )
         try:
-            note = _from_source(entry, source)
+            note = _from_source(entry, source, force)
         except FommError as error:
             failed.append(f"{source.address}: {error.what}")
             announce(f"Tried {failed[-1]}")
@@ -72,8 +72,17 @@ def fetch(name: str, force: bool = False) -> Fetched:
     )
 
 
+def _is_whole(path: Path) -> bool:
+    """Whether a file that was converted before can still be opened; one that cannot is fetched again."""
+    try:
+        read_header(path)
+    except FommError:
+        return False
+    return True
+
+
 def _from_hub(address: str, force: bool) -> Fetched:
-    path = hub.download(address)
+    path = hub.download(address, force)
     if not looks_like_checkpoint(path):
         return Fetched(path, address, "in the Hub client's cache", [])
     target = disk.cache_dir() / "weights" / f"{_short(address)}-{path.name.split('.')[0]}.safetensors"
@@ -86,15 +95,15 @@ def _from_hub(address: str, force: bool) -> Fetched:
     return Fetched(target, address, f"converted; assumed {told}", [])
 
 
-def _from_source(entry: Entry, source: Source) -> str:
+def _from_source(entry: Entry, source: Source, force: bool) -> str:
     """Download, check and convert one source; returns what to know about its origin."""
     from fomm_cli.weights.convert import convert
 
     if source.files:  # each from the Hub, into one snapshot of its repository
-        paths = [hub.download(f"{source.address}/{file}") for file in source.files]
+        paths = [hub.download(f"{source.address}/{file}", force) for file in source.files]
         original, ours = paths[0].parents[source.files[0].count("/")], False
     elif source.address.startswith(hub.SCHEME):
-        original, ours = hub.download(source.address), False
+        original, ours = hub.download(source.address, force), False
     else:
         original = disk.cache_dir() / "downloads" / f"{_short(source.address)}-{entry.name}.pth.tar"
         download.fetch(source.address, original, source.sha256)

@@ -84,6 +84,7 @@ def read_weights(file: str | Path | Header) -> Weights:
         raise FommError(f"{header.path} could not be read: {error}.", "Fetch or convert it again.") from error
     model: StateDict = {}
     discriminator: StateDict = {}
+    check_finite(tensors, str(header.path))
     for name, tensor in tensors.items():
         value = tensor.float() if tensor.is_floating_point() else tensor
         if name.startswith("discriminator."):
@@ -91,6 +92,21 @@ def read_weights(file: str | Path | Header) -> Weights:
         else:
             model[name] = value
     return Weights(header, model, discriminator or None)
+
+
+def check_finite(tensors: StateDict, where: str) -> None:
+    """Refuse weights that hold NaN or infinities, as a training that diverged leaves them: all they make is black."""
+    broken = [name for name, value in tensors.items() if value.is_floating_point() and not _is_finite(value)]
+    if broken:
+        raise FommError(
+            f"{where} holds numbers that are not finite (NaN or infinity), in {_listed(broken[:3])}.",
+            "They come from a training that diverged or a file that was damaged; use an earlier checkpoint.",
+        )
+
+
+def _is_finite(value: Tensor) -> bool:
+    """Whether every number is finite: the sum tells at once, except where it alone grows too large."""
+    return bool(torch.isfinite(value.sum(dtype=torch.float64))) or bool(torch.isfinite(value).all())
 
 
 def _state(source: nn.Module | StateDict) -> StateDict:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fomm_cli.errors import FommError
+from fomm_cli.files.disk import sha256
 from fomm_cli.files.listener import offline
 
 SCHEME = "hf://"
@@ -47,32 +48,60 @@ class HubFile:
         return f"{SCHEME}{kind}{self.repo}{file}{f'@{self.revision}' if self.revision else ''}"
 
 
-def download(address: str) -> Path:
+def download(address: str, force: bool = False) -> Path:
     """The file behind an hf:// address, from the cache or the network; HF's client keeps and names the cache.
 
+    force   fetch it again, whatever the cache holds. A file there that was damaged is fetched again by itself
     Raises FommError: no such repository, revision or file; private or gated; offline and not cached; a failed transfer.
     """
     wanted = HubFile.parse(address)
+    found = _found(wanted, force)
+    return _found(wanted, True) if _is_damaged(found) and not offline() else found
+
+
+def _found(wanted: HubFile, force: bool) -> Path:
     if wanted.file is not None:
-        return _get(wanted, wanted.file)
+        return _get(wanted, wanted.file, force)
     try:
-        return _get(wanted, _USUAL)
+        return _get(wanted, _USUAL, force)
     except _NoSuchFileError:
-        return _get(wanted, _only_weights(wanted))
+        return _get(wanted, _only_weights(wanted), force)
+
+
+def _is_damaged(path: Path) -> bool:
+    """Whether a cached file is not what was fetched: the client names a large file's blob by its sha256.
+
+    The hash takes its time and is only asked where the file cannot be opened.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    digest = path.resolve().name
+    if len(digest) != 64 or path.suffix != ".safetensors":
+        return False
+    try:
+        with safe_open(str(path), framework="np"):
+            return False
+    except (SafetensorError, OSError):
+        return sha256(path) != digest
 
 
 class _NoSuchFileError(FommError):
     """The repository is there, the file is not."""
 
 
-def _get(wanted: HubFile, file: str) -> Path:
+def _get(wanted: HubFile, file: str, force: bool = False) -> Path:
     from huggingface_hub import hf_hub_download
     from huggingface_hub.utils import EntryNotFoundError, HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     for attempt in range(1, _ATTEMPTS + 1):
         try:
             found = hf_hub_download(
-                wanted.repo, file, repo_type=wanted.kind, revision=wanted.revision, local_files_only=offline()
+                wanted.repo,
+                file,
+                repo_type=wanted.kind,
+                revision=wanted.revision,
+                local_files_only=offline(),
+                force_download=force and not offline(),
             )
             return Path(found)
         except LocalEntryNotFoundError as error:  # nothing in the cache, and the Hub could not be asked

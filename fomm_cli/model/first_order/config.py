@@ -25,7 +25,7 @@ class DetectorConfig(Frozen):
     """The detector sees the image at this scale: 1, 0.5, 0.25, 0.125."""
     single_jacobian_map: bool = False
     """One Jacobian map shared by all keypoints, instead of one each."""
-    pad: int = Field(0, ge=0)
+    pad: int = Field(0, ge=0, le=64)
     """Padding of the two 7x7 heads, in pixels of the heat map. 0 in every published model."""
 
 
