@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -49,8 +52,42 @@ def feed(
 def dismiss(loader: DataLoader[Any]) -> None:
     """Send the reading processes home. They ignore signals, so nobody else could."""
     iterator = getattr(loader, "_iterator", None)
-    if iterator is not None:
+    if iterator is None:
+        return
+    workers = list(getattr(iterator, "_workers", []))
+    try:
         iterator._shutdown_workers()
+    finally:
+        for worker in workers:  # one that hangs is waited for when Python ends, and that wait has no end
+            if worker.is_alive():
+                worker.kill()
+                worker.join()
+
+
+@contextmanager
+def reading() -> Iterator[None]:
+    """Tell in a line that a reading process died, where torch tells it in fifty.
+
+    It may be raised anywhere within: torch hears of a dead process by a signal.
+    """
+    try:
+        yield
+    except (ConnectionError, EOFError) as error:  # it died while it handed over what it had read
+        raise FommError("A process that reads pairs died.", _DIED) from error
+    except RuntimeError as error:
+        said = " ".join(str(error).split())
+        if "DataLoader worker" not in said:
+            raise
+        if "No space left" in said or "Bus error" in said or "shm" in said:
+            raise FommError(
+                "The reading processes have no shared memory left: /dev/shm is full.",
+                "Give it more (docker: --shm-size=8g), or read in this process: --workers 0.",
+            ) from error
+        why = re.search(r"killed by signal: ([A-Za-z ]+)\.", said)
+        raise FommError(f"A process that reads pairs died{f' ({why[1].lower()})' if why else ''}.", _DIED) from error
+
+
+_DIED = "Where memory is short, try fewer --workers or less --memory; --workers 0 reads in this process."
 
 
 def split_batch(
@@ -80,6 +117,8 @@ def _quiet_worker(number: int) -> None:
     # Ctrl-C, and the SIGTERM of many schedulers, reach the whole group; the loop must still finish its step and save.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    if hasattr(signal, "SIGUSR1"):
+        signal.signal(signal.SIGUSR1, signal.SIG_IGN)
     torch.set_num_threads(1)
 
 

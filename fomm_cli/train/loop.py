@@ -22,7 +22,7 @@ from fomm_cli.model.config import AvdTrain
 from fomm_cli.model.families import family_of
 from fomm_cli.processes import World, any_of, from_environment, joined, own_device, share
 from fomm_cli.train import checkpoint
-from fomm_cli.train.batches import dismiss, feed, split_batch
+from fomm_cli.train.batches import dismiss, feed, reading, split_batch
 from fomm_cli.train.checkpoint import finish
 from fomm_cli.train.logs import Log, truncate
 from fomm_cli.train.run import Options, Run, claimed, create
@@ -168,7 +168,7 @@ def loop(
         log.say(
             "Batch norm sees one pair at a time: expect unsteady training; a larger batch is better than accumulation."
         )
-    with signals() as told:
+    with signals() as told, reading():
         clock = Clock(options, steps, told, world, device, state.step)
         try:
             if world.first and not run.last.is_file():
@@ -208,7 +208,7 @@ def loop(
         finally:
             log.close()
             dismiss(loader)
-    if signal.SIGTERM in told:
+    if set(told) - {signal.SIGINT}:
         raise SystemExit(128 + signal.SIGTERM)
     if signal.SIGINT in told:
         raise KeyboardInterrupt
@@ -244,9 +244,15 @@ def give_up(log: Log, config: Config, run: Run) -> None:
         )
 
 
+STOPPING = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1") if hasattr(signal, name)]
+
+
 @contextmanager
 def signals() -> Iterator[list[int]]:
-    """Signals that ask to stop, collected instead of obeyed; a second Ctrl-C is obeyed at once."""
+    """Signals that ask to stop, collected instead of obeyed; a second Ctrl-C is obeyed at once.
+
+    SIGUSR1 is what SLURM sends ahead of the end of a job's time (--signal=USR1@300).
+    """
     received: list[int] = []
     first = 0.0
 
@@ -259,7 +265,7 @@ def signals() -> Iterator[list[int]]:
         received.append(number)
 
     try:
-        before = {number: signal.signal(number, remember) for number in (signal.SIGINT, signal.SIGTERM)}
+        before = {number: signal.signal(number, remember) for number in STOPPING}
     except ValueError:  # not in the main thread: the embedding program decides
         before = {}
     try:
