@@ -23,6 +23,12 @@ from fomm_cli.files.disk import cache_dir
 # The picture alone: sound would be fetched to be thrown away, and joining the two would need another program.
 _FORMATS = "bv*[protocol^=http]/b[protocol^=http]/bv*[protocol=m3u8_native]/b[protocol=m3u8_native]"
 
+_STARTS = 2
+"""How often a download is begun: once more where what an earlier run began does not fit any longer."""
+
+_LOCAL = frozenset({".ts", ".mts", ".m2ts", ".flv", ".wmv", ".asf", ".ogv", ".3gp", ".vob"})
+"""Suffixes of videos under --videos, besides those of data sets: they are only cut, once."""
+
 _UNFINISHED = (".part", ".ytdl", ".temp")
 
 _RUNTIMES = ("deno", "node", "bun", "quickjs")
@@ -139,12 +145,18 @@ class Downloader:
         library.params["outtmpl"]["default"] = f"{folder}/{video}.%(format_id)s.%(ext)s"
         self._limits.began = time.monotonic()
         self._log.warnings = []
-        try:
-            info = library.extract_info(url, download=True)
-        except KeyboardInterrupt:
-            raise
-        except Exception as error:  # whatever a site's extractor stumbles over belongs to this one video
-            raise self._explain(error) from error
+        for attempt in range(_STARTS):
+            try:
+                info = library.extract_info(url, download=True)
+                break
+            except KeyboardInterrupt:
+                raise
+            except Exception as error:  # whatever a site's extractor stumbles over belongs to this one video
+                failure = self._explain(error)
+                if "416" in failure.message and attempt + 1 < _STARTS:
+                    self.discard(video)  # the server has no more of what was begun: it is begun anew
+                    continue
+                raise failure from error
         path = self._path(info, video)
         if path is None:
             raise Failure(Reason.NO_FORMAT, "nothing was downloaded" + self._said())
@@ -329,13 +341,13 @@ class LocalVideos:
         self.folder = folder
         self._paths: dict[str, Path] = {}
         for path in sorted(folder.iterdir()):
-            if path.is_file() and path.suffix.lower() in VIDEOS:
+            if path.is_file() and path.suffix.lower() in VIDEOS | _LOCAL:
                 self._paths.setdefault(plain_id(path.stem), path)
                 self._paths.setdefault(plain_id(path.stem.split(".", 1)[0]), path)
 
     def fetch(self, video: str) -> Path:
         if video not in self._paths:
-            raise Failure(Reason.GONE, f"{self.folder} holds no video named {video}")
+            raise Failure(Reason.ABSENT, f"{self.folder} holds no video named {video}")
         return self._paths[video]
 
     def discard(self, video: str) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 from fomm_cli.acquire.cutting import Outcome, Style, count_frames, cut_video
 from fomm_cli.acquire.download import Downloader, LocalVideos, Supply, Wishes
 from fomm_cli.acquire.manifest import Manifest
-from fomm_cli.acquire.reasons import ADVICE, Failure, Reason
+from fomm_cli.acquire.reasons import ADVICE, TRANSIENT, Failure, Reason
 from fomm_cli.acquire.table import PARTITIONS, Cut
 from fomm_cli.errors import FommError, counted
 from fomm_cli.shards import Shard
@@ -163,7 +163,7 @@ class Fetch:
         pending: dict[str, list[Cut]] = {}
         for cut in self.job.cuts:
             record = state.clips.get(cut.name)
-            if record is not None and record.state == "failed" and record.reason in self.job.retry:
+            if record is not None and record.state == "failed" and record.reason in self.job.retry | TRANSIENT:
                 self.manifest.forget("clip", cut.name)
                 record = None
             if record is not None and record.state == "done" and not self.job.style.file(self.job.out, cut).exists():
@@ -265,7 +265,7 @@ class Fetch:
             if self._streak[Reason.NETWORK] >= LOST_CONNECTIONS:
                 raise FommError(
                     f"{LOST_CONNECTIONS} videos in a row could not be reached: {failure}",
-                    "Check the network and run again with --retry network.",
+                    "Check the network and run again.",
                 )
 
     def _adopt(self, cut: Cut) -> bool:

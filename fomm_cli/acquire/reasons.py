@@ -13,6 +13,7 @@ class Reason(StrEnum):
     """What kept a video or a clip away. The values are the words of `--retry` and of the final table."""
 
     GONE = "gone"
+    ABSENT = "absent"
     PRIVATE = "private"
     AGE_CHECK = "age-check"
     BOT_CHECK = "bot-check"
@@ -30,8 +31,12 @@ class Reason(StrEnum):
     UNKNOWN = "unknown"
 
 
+TRANSIENT = frozenset({Reason.NETWORK, Reason.RATE_LIMITED, Reason.DISK})
+"""What passes by itself: tried again by every run, whatever --retry names."""
+
 ADVICE = {
     Reason.GONE: "deleted, or its account is",
+    Reason.ABSENT: "no file of that name under --videos",
     Reason.PRIVATE: "private or for members: --cookies of an account that may see it",
     Reason.AGE_CHECK: "needs a signed-in adult: --cookies or --cookies-from-browser",
     Reason.BOT_CHECK: "the site doubts this machine: --cookies-from-browser, or another network",
@@ -39,7 +44,7 @@ ADVICE = {
     Reason.FORBIDDEN: "the server answers 403: --cookies, or a newer yt-dlp",
     Reason.RATE_LIMITED: "too many requests: run again later, with --sleep 10",
     Reason.NO_FORMAT: "no video to download there; `fomm doctor` tells whether a JavaScript runtime is missing",
-    Reason.NETWORK: "connection failed: --retry network",
+    Reason.NETWORK: "connection failed: the next run tries again",
     Reason.DISK: "no space left",
     Reason.TOO_LARGE: "larger or longer than allowed: --max-size, --max-hours",
     Reason.TOO_SLOW: "took longer than --max-wait allows",
@@ -90,7 +95,7 @@ _PHRASES = (
                        r"|not currently live|ffmpeg could not be found"),
     (Reason.NETWORK, r"timed? ?out|connection|getaddrinfo|name or service|temporary failure|network is unreachable|ssl"
                      r"|bytes read|incomplete|unable to (download|connect)|content too short|downloaded \d+ bytes"
-                     r"|http error 5\d\d|did not get any data|remote end closed|giving up after"),
+                     r"|http error (5\d\d|416)|did not get any data|remote end closed|giving up after"),
 )  # fmt: skip
 
 
