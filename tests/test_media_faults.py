@@ -256,6 +256,12 @@ def test_profiles_are_brought_to_srgb(tmp_path: Path, name: str) -> None:
     assert np.abs(next(read_frames(tmp_path / name))[15, 20].astype(int) - (30, 60, 210)).max() <= 9
 
 
+def test_a_profile_counts_by_what_it_does_not_by_its_name(tmp_path: Path) -> None:
+    swapped = profile([SRGB[2], SRGB[1], SRGB[0]]).replace(b"test\0", b"sRGB\0")
+    Image.new("RGB", (8, 8), (210, 60, 30)).save(tmp_path / "p.png", icc_profile=swapped)
+    assert np.abs(read_image(tmp_path / "p.png")[4, 4].astype(int) - (30, 60, 210)).max() <= 9
+
+
 def test_profiles_with_transparency_and_broken_ones(tmp_path: Path) -> None:
     swapped = profile([SRGB[2], SRGB[1], SRGB[0]])
     picture = Image.new("RGBA", (8, 8), (210, 60, 30, 255))

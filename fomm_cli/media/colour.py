@@ -32,12 +32,10 @@ def to_srgb(image: Image.Image) -> Image.Image:
         return image
     with contextlib.suppress(ImageCms.PyCMSError, OSError, ValueError):  # a broken profile is no reason to refuse
         source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-        if ImageCms.getProfileDescription(source).startswith("sRGB"):
-            return image
         space = source.profile.xcolor_space.strip()
         if space == "CMYK" and image.mode == "CMYK":
             return _converted(image, source)
-        if space != "RGB" or image.mode not in {"RGB", "RGBA", "RGBX", "P", "PA"}:
+        if space != "RGB" or image.mode not in {"RGB", "RGBA", "RGBX", "P", "PA"} or _changes_nothing(source):
             return image
         if not image.has_transparency_data:
             return _converted(image.convert("RGB"), source)
@@ -46,6 +44,14 @@ def to_srgb(image: Image.Image) -> Image.Image:
         converted.putalpha(clear.getchannel("A"))
         return converted
     return image
+
+
+def _changes_nothing(source: ImageCms.ImageCmsProfile) -> bool:
+    """Whether a profile is sRGB by what it does, to a rounding; what it calls itself may be wrong."""
+    steps = np.linspace(0, 255, 9).round().astype(np.uint8)
+    colours = np.stack(np.meshgrid(steps, steps, steps), axis=-1).reshape(27, 27, 3)
+    made = np.asarray(_converted(Image.fromarray(colours), source))
+    return bool(np.abs(made.astype(int) - colours).max() <= 1)
 
 
 def _converted(image: Image.Image, source: ImageCms.ImageCmsProfile) -> Image.Image:
