@@ -284,7 +284,7 @@ def _exchanged(card: dict[str, Any]) -> None:
     [
         _without("precision"), _without("format"), _without("size"), _without("config", "model"),
         _without("graphs", "encode"), _without("graphs", "render", "inputs"), _without("graphs", "detect", "outputs"),
-        *(_size(value) for value in (["a", "b"], [-1, -1], [0, 0], [64, 64], [128.0, 128.5], [10**6, 10**6], [32])),
+        *(_size(value) for value in (["a", "b"], [-1, -1], [0, 0], [64, 96], [128.0, 128.5], [10**6, 10**6], [32])),
         _exchanged,
     ],
 )  # fmt: skip

@@ -14,6 +14,7 @@ import pytest
 from fomm_cli.commands.app import main
 from fomm_cli.config import reading as configs
 from fomm_cli.errors import FommError
+from fomm_cli.files.disk import ASSETS
 from fomm_cli.model.families import family_of
 from fomm_cli.weights.catalogue import CATALOGUE, DEFAULT, Source
 from fomm_cli.weights.fetch import fetch
@@ -144,8 +145,14 @@ def test_a_name_that_is_not_here_is_fetched_at_first_use(
     assert load_model("tiny", "cpu").config.num_kp == 5
     assert capsys.readouterr() == ("", ""), "a library is silent"
     CATALOGUE["tiny"].path.unlink()
-    wrong = ["animate", str(tmp_path / "tiny.yaml"), str(tmp_path / "tiny.yaml"), "--weights", "tiny"]
-    assert main([*wrong, "--device", "cpu"]) == 1
+    asked = len(hub.log)
+    picture = str(ASSETS / "portrait.png")
+    animate = ["animate", picture, picture, "-o", str(tmp_path / "out.gif"), "--weights", "tiny", "--device", "cpu"]
+    wrong = [*animate, "--crop-source", "9999,0,8,8"]
+    assert main(wrong) == 1
+    assert not hub.log[asked:], "what is wrong is said before anything is fetched"
+    capsys.readouterr()
+    assert main(animate) == 0
     error = capsys.readouterr().err
     assert "Fetching tiny, about 250 MB" in error
     assert "MIT" in error

@@ -57,8 +57,11 @@ class Card(BaseModel):
             raise ValueError("a graph lies outside the folder")
         if not isinstance(self.config.get("model"), dict):
             raise ValueError("it holds no config of a model")
-        for name in ("detect", "encode"):
-            if self.graphs[name].inputs[0].lengths[2:] != list(self.size):
+        for name, taken in (("detect", "image"), ("encode", "source")):
+            frames = self.graphs[name].inputs[0]
+            if frames.name != taken:
+                raise ValueError(f"{name} takes {frames.name}, not {taken}")
+            if frames.lengths[2:] != list(self.size):
                 raise ValueError(f"{name} takes frames of another size than {list(self.size)}")
         return self
 

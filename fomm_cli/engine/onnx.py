@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fomm_cli.engine.base import Frames
-from fomm_cli.engine.card import FORMAT, Graph, lengths, read_card
+from fomm_cli.engine.card import FORMAT, Graph, Port, lengths, read_card
 from fomm_cli.errors import FommError
 from fomm_cli.model.families import family_of
 from fomm_cli.model.pixels import from_planes, to_planes
@@ -116,10 +116,15 @@ def _session(ort: Any, path: Path, card: Graph, options: Any, providers: list[st
     except Exception as error:  # onnxruntime has a type of its own for every way a file can be wrong
         raise FommError(f"onnxruntime cannot load {path}: {' '.join(str(error).split())[:200]}") from error
     for told, found in ((card.inputs, session.get_inputs()), (card.outputs, session.get_outputs())):
-        # where a graph leaves an axis free, its name differs between exporters: lengths alone are compared
-        if [(port.name, port.lengths) for port in told] != [(port.name, lengths(port.shape)) for port in found]:
+        if [port.name for port in told] != [port.name for port in found] or not all(map(_agree, told, found)):
             raise FommError(f"{path} is not the graph that export.json describes.", "Export again.")
     return session
+
+
+def _agree(told: Port, found: Any) -> bool:
+    """Whether two shapes may be one. onnxruntime loses the lengths of some outputs: what is free agrees with all."""
+    pairs = zip(told.lengths, lengths(found.shape), strict=False)
+    return len(told.shape) == len(found.shape) and all(a is None or b is None or a == b for a, b in pairs)
 
 
 @contextlib.contextmanager
