@@ -26,6 +26,7 @@ class GreyEngine:
     def __init__(self, size: tuple[int, int] = (32, 32), batch: int = 4, fits: int = 1000) -> None:
         self.family = FirstOrder()
         self.size, self.output_size, self.batch, self.fits = size, size, batch, fits
+        self.motion_size = None
         self.name, self.detector = "grey", "sha256:grey"
         self.calls: list[tuple[str, int]] = []
 

@@ -31,6 +31,8 @@ class Animator:
     adapt_scale  relative only: movements grow or shrink with the size of the source's pose against the anchor's
     anchor       relative only: the driving pose that stands for the source's own; a frame, the pose of one frame, or
                  None for the first frame of each call of `frames`. See `find_anchor`.
+    size         shorter side of the frames that come out, in pixels, or "source": as large as the part of the picture
+                 that is animated; None = the network's. Larger ones show the picture itself, moved by the network.
     batch        frames computed at a time, None = the engine's choice; halved by itself when memory runs out. Frames
                  come out once their batch is full: give 1 to a live source.
 
@@ -45,12 +47,13 @@ class Animator:
         adapt_scale: bool = True,
         anchor: Any | None = None,
         batch: int | None = None,
+        size: int | str | None = None,
     ) -> None:
         self.runner = Runner(as_engine(model), batch)
         check_motion(self.runner.engine, mode, adapt_scale)
         self.mode = mode
         self.adapt_scale = adapt_scale
-        self.scene = Scene(self.runner, source)
+        self.scene = Scene(self.runner, source, frames=size)
         self.anchor = self.detect([anchor]) if isinstance(anchor, np.ndarray) else anchor
         self._follows_first = anchor is None
 

@@ -78,7 +78,7 @@ def animate_clip(
     crop = family.crop if settings.crop_source == "auto" else settings.crop_source
     if family.takes_clips and is_clip(source):
         return redirect_clip(runner, family, source, crop, moving, outputs, settings, progress)
-    scene = open_scene(runner, source, crop, settings.face_detector, family=family)
+    scene = open_scene(runner, source, crop, settings.face_detector, family=family, size=settings.size)
     report = render_clip(scene, moving, outputs, settings, progress)
     report.seconds = time.perf_counter() - begun
     return report
@@ -138,7 +138,7 @@ def render_clip(
     return Report(
         outputs=[Path(path) for path, _ in outputs],
         frames=count,
-        size=engine.output_size,
+        size=scene.size,
         rate=motion.rate,
         variable_rate=motion.variable_rate,
         has_audio=heard,

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fomm_cli import draw
+from fomm_cli.animate.compose import resized
 from fomm_cli.animate.scene import Scene
 from fomm_cli.media.image import Frame, resize
 
@@ -50,7 +51,7 @@ def _side_by_side(scene: Scene, step: Step) -> Frame:
 def _keypoints(scene: Scene, step: Step) -> Frame:
     assert step.driving is not None
     shown = [(scene.source, scene.pose, 0), (step.driving, step.poses, step.row), (step.result, step.moved, step.row)]
-    return _beside([_marked(picture, pose, row) for picture, pose, row in shown])
+    return _beside([_marked(resized(picture, scene.size), pose, row) for picture, pose, row in shown])
 
 
 def _marked(picture: Frame, pose: Any, row: int) -> Frame:

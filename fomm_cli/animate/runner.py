@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fomm_cli.animate.compose import Part
 from fomm_cli.animate.stream import batched
-from fomm_cli.engine.base import Engine
+from fomm_cli.engine.base import Engine, Parts
 from fomm_cli.errors import FommError
 from fomm_cli.media.image import Frame, fit
 from fomm_cli.model.pose import joined, pick
@@ -50,6 +51,16 @@ class Runner:
 
         for frames in self._pieces(some, poses):
             yield from frames
+
+    def parts(self, encoded: Any, source: Any, poses: Any, taper: Any = None) -> Iterator[Part]:
+        """`render`, each frame with what it was made of; for engines with a `motion_size`."""
+
+        def some(batch: Any) -> Parts:
+            return self.engine.parts(encoded, source, batch, taper)
+
+        for made in self._pieces(some, poses):
+            for row in range(len(made.frames)):
+                yield Part(*(None if field is None else field[row] for field in made))  # type: ignore[arg-type]
 
     def _pieces(self, compute: Callable[[Any], Any], items: Any) -> Iterator[Any]:
         """`compute` on frames or poses, piece by piece."""

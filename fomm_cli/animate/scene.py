@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from fomm_cli.animate.compose import Enlarger
 from fomm_cli.animate.crops import crop_box, portrait_matrix
 from fomm_cli.animate.runner import Runner, check_frame
 from fomm_cli.boxes import Box, center_box
@@ -18,6 +19,7 @@ from fomm_cli.media.video import read_frames
 from fomm_cli.media.write import MOVIES
 from fomm_cli.model.family import Family
 
+NO_FLOW = "Leave the size to the network. An export of an earlier version has it once it is exported again."
 _CLIPS = {*MOVIES, ".avi", ".mpg", ".mpeg"}
 
 
@@ -31,6 +33,8 @@ class Scene:
     source   that part, in the network's size
     pose     the source's, a batch of one
     family   of the engine, with the options of this animation
+    size     (H, W) of the frames that come out: the network's, or what `sized` made of a word; larger ones show the
+             picture itself, moved (see `compose.Enlarger`)
     """
 
     def __init__(
@@ -39,8 +43,9 @@ class Scene:
         picture: Frame,
         crop: Box | affine.Matrix | None = None,
         family: Family | None = None,
+        frames: int | str | None = None,
     ) -> None:
-        """crop: a box, the matrix of a turned one, or None = the middle."""
+        """crop: a box, the matrix of a turned one, or None = the middle; frames: as `--size`."""
         check_frame(picture)
         size, result = runner.engine.size, runner.engine.output_size
         self.runner = runner
@@ -55,6 +60,21 @@ class Scene:
             self.source = fit(picture, size, crop)
         self.pose = runner.detect([self.source])
         self.encoded: Any = None
+        self.size = runner.engine.output_size
+        self.enlarger: Enlarger | None = None
+        if frames is not None:
+            self.size = self._sized(frames)
+            if self.size != runner.engine.output_size:
+                if runner.engine.motion_size is None or isinstance(crop, np.ndarray):
+                    raise FommError(f"{runner.engine.name} has no flow to enlarge pictures by.", NO_FLOW)
+                self.enlarger = Enlarger(fit(picture, self.size, crop), self.source)
+
+    def _sized(self, size: int | str) -> tuple[int, int]:
+        """The network's shape with a shorter side of so many pixels, or as large as the part that it sees."""
+        height, width = self.runner.engine.size
+        own = min(height, width)
+        side = min(self.box.width, self.box.height) if size == "source" else int(size)
+        return round(height * max(side, own) / own), round(width * max(side, own) / own)
 
     def transfer(self, driving: Any, initial: Any, mode: str, adapt_scale: bool) -> Any:
         """Driving poses as the source takes them; `initial`, a batch of one, is the driving's pose for the source's."""
@@ -69,7 +89,9 @@ class Scene:
         """The source in poses made its own by `transfer`: as many frames, in the same order, lazily."""
         if self.encoded is None:
             self.encoded = self.runner.engine.encode(self.source)
-        return self.runner.render(self.encoded, self.pose, moved)
+        if self.enlarger is None:
+            return self.runner.render(self.encoded, self.pose, moved)
+        return map(self.enlarger, self.runner.parts(self.encoded, self.pose, moved))
 
 
 def open_scene(
@@ -79,6 +101,7 @@ def open_scene(
     face_detector: Path | None = None,
     clips: bool = False,
     family: Family | None = None,
+    size: int | str | None = None,
 ) -> Scene:
     """The scene of a picture file. With `clips` a video stands for its first frame.
 
@@ -89,12 +112,14 @@ def open_scene(
     picture = next(read_frames(path, 0, 1)) if clips and path.suffix.lower() in _CLIPS else read_source(path)
     check_picture(path, picture)
     if crop_source == "center":  # the scene's own way, to fractions of a pixel
-        return Scene(runner, picture, family=family)
+        return Scene(runner, picture, family=family, frames=size)
     if crop_source == "portrait":
-        return Scene(runner, picture, portrait_matrix(picture, path, runner.engine.output_size, face_detector), family)
+        return Scene(
+            runner, picture, portrait_matrix(picture, path, runner.engine.output_size, face_detector), family, size
+        )
     height, width = runner.engine.size
     extent = (picture.shape[0], picture.shape[1])
-    return Scene(runner, picture, crop_box(crop_source, extent, width / height, picture, face_detector), family)
+    return Scene(runner, picture, crop_box(crop_source, extent, width / height, picture, face_detector), family, size)
 
 
 def check_picture(path: Path, picture: Frame) -> None:

@@ -34,6 +34,7 @@ class Settings:
     crop_source: str = "auto"
     crop_driving: str = "auto"
     face_detector: Path | None = None
+    size: int | str | None = None
     controls: Controls = field(default_factory=Controls)
     force_motion: bool = False
     audio: str = "driving"
@@ -94,3 +95,10 @@ def parse_anchor(text: str) -> str | int:
     raise FommError(
         f"There is no anchor {text!r}.", f"{nearest(text, ['auto', 'first'])} Or the number of a driving frame, from 0."
     )
+
+
+def parse_size(text: str) -> int | str:
+    """`source`, or the shorter side of the frames in pixels."""
+    if text == "source" or (text.isdecimal() and 16 <= int(text) <= 8192):
+        return text if text == "source" else int(text)
+    raise FommError(f"There is no size {text!r}.", "Give source, or pixels of the shorter side, 16 to 8192.")

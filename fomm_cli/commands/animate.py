@@ -71,6 +71,9 @@ def animate(
     crop_driving: str = typer.Option(
         "auto", "--crop-driving", metavar="CROP", help="auto, center, pad, face, portrait, motion or x,y,w,h."
     ),
+    size: str | None = typer.Option(
+        None, "--size", metavar="PX|source", help="Shorter side of the frames, or the source's own; else the network's."
+    ),
     face_detector: Path | None = typer.Option(
         None, "--face-detector", metavar="FILE", help="For crop face: the network's file, if it cannot be downloaded."
     ),
@@ -115,7 +118,7 @@ def animate(
     from fomm_cli.animate.clip import Output, Settings, animate_clip
     from fomm_cli.animate.crops import check_crop
     from fomm_cli.animate.inputs import check_inputs
-    from fomm_cli.animate.settings import parse_anchor, parse_time
+    from fomm_cli.animate.settings import parse_anchor, parse_size, parse_time
     from fomm_cli.commands.progress import frame_progress
     from fomm_cli.media.write import check_suffix
 
@@ -123,6 +126,8 @@ def animate(
     _usage("--anchor", parse_anchor, anchor)
     _usage("--crop-source", lambda text: check_crop(text, still=True), crop_source)
     _usage("--crop-driving", check_crop, crop_driving)
+    if size is not None:
+        _usage("--size", parse_size, size)
     path = output if output is not None else Path(f"{_stem(source)}-{_stem(driving)}.mp4")
     _usage("-o", check_suffix, path)
     for name, given in (("SOURCE", source), ("DRIVING", driving)):
@@ -135,6 +140,7 @@ def animate(
         crop_source=crop_source,
         crop_driving=crop_driving,
         face_detector=face_detector,
+        size=None if size is None else parse_size(size),
         controls=steering,
         force_motion=force_motion,
         audio=audio,

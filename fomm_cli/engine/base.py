@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,21 @@ from fomm_cli.model.family import Family
 
 Frames = NDArray[np.uint8]
 """A batch of pictures, (B, H, W, 3), RGB, 0 to 255."""
+
+
+class Parts(NamedTuple):
+    """B frames and what a larger picture needs to move like them.
+
+    frames     as `render` gives them
+    decoded    (B, H, W, 3): the generator's own picture, before the source was blended in; None without blending
+    flow       (B, h, w, 2) float32: for each place the point of the source to look at
+    occlusion  (B, h', w') float32 in [0, 1]: 1 where the source shows what is needed; None without such maps
+    """
+
+    frames: Frames
+    decoded: Frames | None
+    flow: NDArray[np.float32]
+    occlusion: NDArray[np.float32] | None
 
 
 class Engine(Protocol):
@@ -27,6 +42,8 @@ class Engine(Protocol):
     """(H, W) of every frame that goes in."""
     output_size: tuple[int, int]
     """(H, W) of every frame that comes out."""
+    motion_size: tuple[int, int] | None
+    """(h, w) of the flow that `parts` gives; None where there is none to be had."""
     batch: int
     """How many frames at a time are worth giving here: a first guess, not a limit."""
     detector: str
@@ -48,6 +65,13 @@ class Engine(Protocol):
 
     def render(self, encoded: Any, source: Any, driving: Any) -> Frames:
         """The source in each of B driving poses; `source` is a batch of one."""
+        ...
+
+    def parts(self, encoded: Any, source: Any, driving: Any, taper: NDArray[np.float32] | None = None) -> Parts:
+        """`render`, and what its frames were made of.
+
+        taper  (h, w) of `motion_size`, in [0, 1]: how freely each place moves, 0 = as the source is; None = all
+        """
         ...
 
     def disentangle(self, source: Any, driving: Any) -> Any:

@@ -11,7 +11,8 @@ from pydantic import BaseModel, Field, ValidationError, model_validator
 from fomm_cli.errors import FommError
 from fomm_cli.files.disk import sha256
 
-FORMAT = 1
+FORMAT = 2
+"""Since 2 `render` takes a taper and gives the flow too, where the family has them."""
 
 Side = Annotated[int, Field(strict=True, ge=8, le=8192)]
 
@@ -39,11 +40,12 @@ class Graph(BaseModel):
 class Card(BaseModel):
     """What a runtime needs to know of the graphs of an export."""
 
-    version: Literal[1]
+    version: Literal[1, 2]
     format: Literal["onnx", "pt2"]
     precision: str
     size: tuple[Side, Side]
     output_size: tuple[Side, Side] | None = None
+    motion_size: tuple[int, int] | None = None
     detector: str = ""
     graphs: dict[str, Graph]
     config: dict[str, Any]

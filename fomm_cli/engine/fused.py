@@ -11,7 +11,7 @@ from torch import Tensor
 
 from fomm_cli.device import describe
 from fomm_cli.engine.base import Frames
-from fomm_cli.engine.fused_network import FusedNetwork, FusedSource
+from fomm_cli.engine.fused_network import FusedNetwork, FusedRendering, FusedSource
 from fomm_cli.engine.plain import PlainEngine, running, to_arrays, to_tensors
 from fomm_cli.errors import FommError
 from fomm_cli.model.first_order.network import FirstOrderModel
@@ -53,6 +53,9 @@ class FusedEngine(PlainEngine):
                 return to_frames(self.network.render(encoded, *poses).prediction)
             inputs = [*encoded, *poses[0], *poses[1]]
             return to_frames(self._graphs.run(self._render, [tensor for tensor in inputs if tensor is not None]))
+
+    def _parts(self, encoded: Any, source: Any, driving: Any, taper: Tensor | None) -> FusedRendering:
+        return self.network.render(encoded, source, driving, taper)
 
     def _render(self, *inputs: Tensor) -> Tensor:
         source, poses = FusedSource(*inputs[:3]), inputs[3:]

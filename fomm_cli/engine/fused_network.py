@@ -53,9 +53,13 @@ class FusedSource(NamedTuple):
 
 
 class FusedRendering(NamedTuple):
-    """prediction (B, 3, H, W) in [0, 1], flow (B, h, w, 2), occlusion (B, 1, h, w) or None; all float32."""
+    """prediction (B, 3, H, W) in [0, 1], flow (B, h, w, 2), occlusion (B, 1, h, w) or None; all float32.
+
+    decoded  (B, 3, H, W): the generator's own picture; None where no source is blended into it
+    """
 
     prediction: Tensor
+    decoded: Tensor | None
     flow: Tensor
     occlusion: Tensor | None
 
@@ -179,10 +183,22 @@ class FusedNetwork:
         return FusedSource(source, self.dense_down(source), x)
 
     @torch.inference_mode()
-    def render(self, source: FusedSource, kp_source: Keypoints, kp_driving: Keypoints) -> FusedRendering:
-        """The source in the poses of `kp_driving`, of batch B; `kp_source` of batch 1."""
+    def render(
+        self, source: FusedSource, kp_source: Keypoints, kp_driving: Keypoints, taper: Tensor | None = None
+    ) -> FusedRendering:
+        """The source in the poses of `kp_driving`, of batch B; `kp_source` of batch 1. `taper` as in `DenseMotion`."""
         flow, occlusion = self.motion(source.small, kp_source, kp_driving)
-        return FusedRendering(self.decode(source, flow, occlusion), flow, occlusion)
+        if taper is not None:
+            flow = torch.lerp(coordinate_grid(taper.shape[0], taper.shape[1], like=flow), flow, taper[..., None])
+            occlusion = None if occlusion is None else 1 - taper * (1 - occlusion)
+        prediction = decoded = self.decode(source, flow, occlusion)
+        if self.config.generator.skip != "blend":
+            return FusedRendering(prediction, None, flow, occlusion)
+        assert occlusion is not None
+        size = (source.image.shape[2], source.image.shape[3])
+        warped = warp_shared(source.image, resize_flow(flow, size), self.config.align_corners)
+        prediction = decoded.lerp(warped, resize(occlusion, size))
+        return FusedRendering(prediction, decoded, flow, occlusion)
 
     @torch.inference_mode()
     def motion(self, small: Tensor, source: Keypoints, driving: Keypoints) -> tuple[Tensor, Tensor | None]:
@@ -220,20 +236,14 @@ class FusedNetwork:
 
     @torch.inference_mode()
     def decode(self, source: FusedSource, flow: Tensor, occlusion: Tensor | None) -> Tensor:
-        """The picture (B, 3, H, W) from the source's features under the flow."""
+        """The generator's picture (B, 3, H, W) from the source's features under the flow."""
         x = self._warp_features(source.features, flow, occlusion)
         if self.winograd is not None:
             x = self.winograd(x)
         x = x.to(self.precision)
         for block in self.bottleneck:
             x = block(x)
-        prediction = torch.cat([self._picture(some) for some in x.split(self.group)])
-        if self.config.generator.skip == "blend":
-            assert occlusion is not None
-            size = (source.image.shape[2], source.image.shape[3])
-            warped = warp_shared(source.image, resize_flow(flow, size), self.config.align_corners)
-            prediction.lerp_(warped, resize(occlusion, size))
-        return prediction
+        return torch.cat([self._picture(some) for some in x.split(self.group)])
 
     def _warp_features(self, features: Tensor, flow: Tensor, occlusion: Tensor | None) -> Tensor:
         size = (features.shape[2], features.shape[3])

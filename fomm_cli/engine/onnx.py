@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fomm_cli.engine.base import Frames
+from fomm_cli.engine.base import Frames, Parts
 from fomm_cli.engine.card import FORMAT, Graph, Port, lengths, read_card
 from fomm_cli.errors import FommError
 from fomm_cli.model.families import family_of
@@ -46,6 +46,7 @@ class OnnxEngine:
         usual = card.config.get("animate", {})
         self.usual = str(usual.get("mode", "relative")), bool(usual.get("adapt_scale", True))
         self.disentangles = "disentangle" in card.graphs
+        self.motion_size = card.motion_size
         self.batch = 4
         self.name = f"onnx {card.precision} on {'cuda' if 'CUDA' in providers[0] else 'cpu'} (onnxruntime)"
         self._sessions = {
@@ -61,7 +62,24 @@ class OnnxEngine:
         return {"source": source} | self._run("encode", {"source": source})
 
     def render(self, encoded: dict[str, Any], source: Any, driving: Any) -> Frames:
-        return from_planes(self._run("render", encoded | _pair(source, driving))["prediction"])
+        return from_planes(self._rendered(encoded, source, driving, None)["prediction"])
+
+    def parts(
+        self, encoded: dict[str, Any], source: Any, driving: Any, taper: NDArray[np.float32] | None = None
+    ) -> Parts:
+        made = self._rendered(encoded, source, driving, taper)
+        decoded, occlusion = made.get("decoded"), made.get("occlusion")
+        return Parts(
+            from_planes(made["prediction"]),
+            None if decoded is None else from_planes(decoded),
+            made["flow"],
+            None if occlusion is None else occlusion[:, 0],
+        )
+
+    def _rendered(self, encoded: dict[str, Any], source: Any, driving: Any, taper: Any) -> dict[str, Any]:
+        if self.motion_size is not None:
+            encoded = encoded | {"taper": np.ones(self.motion_size, np.float32) if taper is None else taper}
+        return self._run("render", encoded | _pair(source, driving))
 
     def disentangle(self, source: Any, driving: Any) -> Any:
         return self.family.Pose(**self._run("disentangle", _pair(source, driving)))

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from fomm_cli.device import describe
-from fomm_cli.engine.base import Frames
+from fomm_cli.engine.base import Frames, Parts
 from fomm_cli.model.network import AnimationModel
 from fomm_cli.model.pixels import to_frames, to_tensor
 from fomm_cli.model.pose import mapped
@@ -31,7 +31,7 @@ class PlainEngine:
         self.device = next(model.parameters()).device
         self.family, self.usual = model.family, model.usual
         self.disentangles = "disentangle" in model.pose_seams
-        self.size, self.output_size = model.size, model.output_size
+        self.size, self.output_size, self.motion_size = model.size, model.output_size, model.motion_size
         self.detector = of_model(model)
         self.batch = batch_size(self.device, model.size)
         self.name = f"plain {precision} on {describe(self.device)}"
@@ -53,6 +53,14 @@ class PlainEngine:
 
     def _autocast(self) -> AbstractContextManager[Any]:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16)
+
+    def parts(self, encoded: Any, source: Any, driving: Any, taper: NDArray[np.float32] | None = None) -> Parts:
+        with running():
+            poses = to_tensors(source, self.device), to_tensors(driving, self.device)
+            return to_parts(self._parts(encoded, *poses, to_taper(taper, self.device)))
+
+    def _parts(self, encoded: Any, source: Any, driving: Any, taper: torch.Tensor | None) -> Any:
+        return self.model.render(encoded, source, driving, deformed=False, taper=taper)
 
     def disentangle(self, source: Any, driving: Any) -> Any:
         with running():
@@ -100,3 +108,19 @@ def to_arrays(pose: Any) -> Any:
 def to_tensors(pose: Any, device: torch.device) -> Any:
     """Arrays to float32 tensors on `device`."""
     return mapped(pose, lambda array: torch.from_numpy(np.ascontiguousarray(array)).to(device))
+
+
+def to_parts(rendering: Any) -> Parts:
+    """A rendering of a network as an engine hands it out."""
+    decoded, occlusion = rendering.decoded, rendering.occlusion
+    return Parts(
+        to_frames(rendering.prediction),
+        None if decoded is None else to_frames(decoded),
+        rendering.flow.float().cpu().numpy(),
+        None if occlusion is None else occlusion[:, 0].float().cpu().numpy(),
+    )
+
+
+def to_taper(taper: NDArray[np.float32] | None, device: torch.device) -> torch.Tensor | None:
+    """A taper on `device`."""
+    return None if taper is None else torch.from_numpy(np.ascontiguousarray(taper)).to(device)

@@ -42,6 +42,10 @@ _MEANING = {
     "small": "the source, anti-aliased down to the motion maps",
     "features": "the generator's features of the source",
     "prediction": "the source in the driving pose",
+    "taper": "how freely each place of the flow moves: ones leave all as it is, zeros keep the source",
+    "flow": "for each place the point of the source to look at",
+    "occlusion": "1 where the source shows what is needed",
+    "decoded": "the generator's own picture, before the source was blended in",
 }
 
 
@@ -86,6 +90,7 @@ def export(
             "name": config.name,
             "size": list(model.size),
             "output_size": list(model.output_size),
+            "motion_size": None if model.motion_size is None else list(model.motion_size),
             "detector": of_model(model),
             "conventions": CONVENTIONS,
             "graphs": cards,
@@ -123,6 +128,7 @@ def _port(graph: Graph, name: str, tensor: Tensor) -> dict[str, Any]:
     if name in graph.free:
         shape[0] = "batch"
     ranges = {"image": [0, 1], "source": [0, 1], "small": [0, 1], "prediction": [0, 1], "value": [-1, 1]}
+    ranges |= {"taper": [0, 1], "occlusion": [0, 1], "decoded": [0, 1]}
     return {
         "name": name,
         "shape": shape,

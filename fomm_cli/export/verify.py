@@ -132,14 +132,18 @@ def _chain(
         passed[name] = feed, runs[name](feed)
         if name == "settle":  # what is rendered is what it says
             known |= {f"{port}_driving": made for port, made in zip(views[name].outputs, passed[name][1], strict=True)}
-    feed = [known[name] for name in views["render"].inputs]
+    render = views["render"]
+    known |= {name: each.numpy() for name, each in zip(render.inputs, render.example, strict=True) if name == "taper"}
+    feed = [known[name] for name in render.inputs]
     return passed | {"render": (feed, runs["render"](feed))}
 
 
 def _error(output: str, made: NDArray[Any], true: NDArray[Any]) -> float:
     if made.shape != true.shape:
         return np.inf
-    scale = {"prediction": 1.0, "small": 1.0, "value": 2.0}.get(output) or max(float(np.abs(true).max()), 1e-6)
+    scale = {"prediction": 1.0, "decoded": 1.0, "small": 1.0, "value": 2.0, "flow": 2.0}.get(output) or max(
+        float(np.abs(true).max()), 1e-6
+    )
     return float(np.abs(made.astype(np.float64) - true).max() / scale)
 
 

@@ -4,6 +4,8 @@
     encode   source (1, 3, H, W)                                 -> what `render` reads of the encoded source
     render   that, the source's pose (batch 1: value_source, ...),
              the driving poses (batch B: value_driving, ...)     -> prediction (B, 3, H, W)
+             and, where the family has a flow for larger pictures too: taper (h, w), ones to leave all as it is
+                                  -> flow (B, h, w, 2) and, where there are such, occlusion (B, 1, h', w') and decoded
 
 Names are those of the fields of the family's tuples; of several maps in one field the first is `features_0`. A field
 that a network leaves empty has no port, and one that is the source itself is an input of `render` alone.
@@ -18,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from fomm_cli.model.network import AnimationModel
+from fomm_cli.model.types import Rendering
 
 
 class Graph(NamedTuple):
@@ -77,14 +80,24 @@ class RenderView(nn.Module):
         self.counts = {name: len(field) if isinstance(field, tuple) else 0 for name, field in encoded._asdict().items()}
         self.fields = read_fields(model)
 
-    def forward(self, *given: Tensor) -> Tensor:
+    def forward(self, *given: Tensor) -> Tensor | tuple[Tensor, ...]:
+        taper, given = (given[-1], given[:-1]) if self.model.motion_size is not None else (None, given)
         tensors = iter(given)
         fields: dict[str, Any] = dict.fromkeys(self.counts)
         for name in self.model.rendered:
             count = self.counts[name]
             fields[name] = tuple(next(tensors) for _ in range(count)) if count else next(tensors)
         source, driving = two_poses(self.model, self.fields, list(tensors))
-        return self.model.render(self.kind(**fields), source, driving, deformed=False).prediction
+        if taper is None:
+            return self.model.render(self.kind(**fields), source, driving, deformed=False).prediction
+        made = self.model.render(self.kind(**fields), source, driving, deformed=False, taper=taper)
+        return tuple(shown(made).values())
+
+
+def shown(rendering: Rendering) -> dict[str, Tensor]:
+    """What `render` gives where there is a flow, by name."""
+    found = {name: getattr(rendering, name) for name in ("prediction", "flow", "occlusion", "decoded")}
+    return {name: tensor for name, tensor in found.items() if tensor is not None}
 
 
 def ports(fields: Any, wanted: Sequence[str] | None = None) -> dict[str, Tensor]:
@@ -127,6 +140,12 @@ def graphs(model: AnimationModel) -> list[Graph]:
     free = {f"{name}_driving" for name in looked_at}
     both = read | poses
     made = [name for name in read if name != "source"]
+    outputs = ["prediction"]
+    if model.motion_size is not None:
+        with torch.inference_mode():
+            outputs = list(shown(model.render(encoded, pose_source, pose_driving, deformed=False)))
+        # not ones: what the exporter could take for a constant would be lost
+        both = both | {"taper": torch.linspace(0.5, 1, model.motion_size[1]).repeat(model.motion_size[0], 1)}
     found = [
         Graph("detect", DetectView(model), ["image"], pose, [pictures], {"image", *pose}),
         Graph("encode", EncodeView(model), ["source"], made, [source], set()),
@@ -134,9 +153,9 @@ def graphs(model: AnimationModel) -> list[Graph]:
             "render",
             RenderView(model, encoded),
             list(both),
-            ["prediction"],
+            outputs,
             [tensor.clone() for tensor in both.values()],
-            {"prediction", *free},
+            {*outputs, *free},
         ),
     ]
     for seam, fields in model.pose_seams.items():

@@ -193,5 +193,11 @@ def calibration(views: dict[str, Any], runs: dict[str, Any], clips: list[NDArray
         for which, batch in (("source", image[:1]), ("driving", image)):
             made = runs["detect"]([batch])
             known |= {f"{name}_{which}": each for name, each in zip(views["detect"].outputs, made, strict=True)}
-        feeds.append({name: known[name] for name in views["render"].inputs})
+        render = views["render"]
+        known |= {
+            name: np.ones_like(each)
+            for name, each in zip(render.inputs, render.example, strict=True)
+            if name == "taper"
+        }
+        feeds.append({name: known[name] for name in render.inputs})
     return feeds

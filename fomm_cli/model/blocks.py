@@ -194,6 +194,10 @@ class AntiAliasDownsample(nn.Module):
         # On the CPU also where the network is built without numbers ("meta"): no file brings these.
         self.register_buffer("kernel", torch.tensor([kernel] * channels, device="cpu"), persistent=False)
 
+    def small(self, size: tuple[int, int]) -> tuple[int, int]:
+        """(H, W) of what comes out, of what goes in."""
+        return -(-size[0] // self.stride), -(-size[1] // self.stride)
+
     def forward(self, image: Tensor) -> Tensor:
         if self.stride == 1:
             return image

@@ -22,6 +22,8 @@ class AnimationModel(nn.Module):
 
     size         (H, W) of the frames it was trained at; the network takes others, at its own risk
     output_size  (H, W) of the frames it makes
+    motion_size  (h, w) of the flow by which a larger picture of the source can be warped too; None where the family
+                 has no such flow, and its `render` takes no taper
     rendered     names of the fields of `encode`'s result that `render` reads: what an export has to carry
     usual        mode and adapt_scale that its authors animate with; `load_model` reads them with the weights
     pose_seams   which of `disentangle` and `settle` it has, and the fields of a pose that each reads: for an export
@@ -38,6 +40,7 @@ class AnimationModel(nn.Module):
         self.config = config
         self.size = size
         self.output_size = size
+        self.motion_size: tuple[int, int] | None = None
         self.family = family_of(config)
 
     def add(self, part: str) -> None:
@@ -60,6 +63,7 @@ class AnimationModel(nn.Module):
         pose_driving: Any,
         background: Tensor | None = None,
         deformed: bool = True,
+        taper: Tensor | None = None,
     ) -> Rendering:
         """The source in the pose of `pose_driving`.
 
@@ -67,6 +71,7 @@ class AnimationModel(nn.Module):
         pose_driving          of batch B
         background            what `background` found, (B, 3, 3); None: what lies behind stands still
         deformed              False saves the warped source, a picture to look at only
+        taper                 (h, w) in [0, 1], how freely each place moves: see `DenseMotion.tapered`; None: freely
         """
         raise NotImplementedError
 

@@ -11,7 +11,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
+
+from fomm_cli.model.geometry import coordinate_grid, resize
 
 
 class DenseMotion(NamedTuple):
@@ -29,6 +32,21 @@ class DenseMotion(NamedTuple):
     mask: Tensor
     candidates_warped: Tensor
 
+    def tapered(self, taper: Tensor | None) -> DenseMotion:
+        """The same where `taper` (h, w) is 1, standing still and wholly visible where it is 0.
+
+        flow' = T flow + (1 - T) identity, occlusion' = T occlusion + (1 - T): whatever borders on the picture's
+        surroundings stays attached to them.
+        """
+        if taper is None:
+            return self
+        height, width = taper.shape
+        with torch.autocast(self.flow.device.type, enabled=False):
+            flow = torch.lerp(coordinate_grid(height, width, like=self.flow), self.flow, taper[..., None])
+            shares = [resize(taper[None, None], (maps.shape[2], maps.shape[3])) for maps in self.occlusions]
+            occlusions = tuple(1 - share * (1 - maps) for share, maps in zip(shares, self.occlusions, strict=True))
+        return self._replace(flow=flow, occlusions=occlusions)
+
     @property
     def occlusion(self) -> Tensor | None:
         """The finest occlusion map, for pictures and measures."""
@@ -41,11 +59,14 @@ class Rendering(NamedTuple):
     prediction  (B, 3, H, W) in [0, 1]
     motion      the dense motion
     deformed    (B, 3, H, W): the source itself under the flow; None where it was not asked for
+    decoded     (B, 3, H, W) in [0, 1]: the generator's own picture, before the source was blended in; None where
+                nothing is blended
     """
 
     prediction: Tensor
     motion: DenseMotion
     deformed: Tensor | None
+    decoded: Tensor | None = None
 
     @property
     def flow(self) -> Tensor:

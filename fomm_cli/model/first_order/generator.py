@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from fomm_cli.model.blocks import DownBlock, ResBlock, SameBlock, UpBlock, in_layout_of
 from fomm_cli.model.first_order.config import FirstOrderConfig
 from fomm_cli.model.geometry import resize, resize_flow, warp_shared
-from fomm_cli.model.types import DenseMotion
+from fomm_cli.model.types import DenseMotion, Rendering
 
 
 class OcclusionAwareGenerator(nn.Module):
@@ -40,10 +40,8 @@ class OcclusionAwareGenerator(nn.Module):
             features = block(features)
         return features
 
-    def decode(
-        self, features: Tensor, source: Tensor, motion: DenseMotion, deformed: bool
-    ) -> tuple[Tensor, Tensor | None]:
-        """(prediction, deformed source or None), each (B, 3, H, W).
+    def decode(self, features: Tensor, source: Tensor, motion: DenseMotion, deformed: bool) -> Rendering:
+        """The frames (B, 3, H, W).
 
         features, source  (B or 1, ...): a batch of 1 serves all of the motion's frames
         deformed          whether to warp the source itself too; blending does anyway
@@ -60,10 +58,10 @@ class OcclusionAwareGenerator(nn.Module):
         x = self.bottleneck(in_layout_of(x, features))
         for block in self.up_blocks:
             x = block(x)
-        prediction = self.final(x).to(flow.dtype).sigmoid()
-        if self.blend:
-            assert warped is not None
-            assert motion.occlusion is not None
-            keep = resize(motion.occlusion, (source.shape[2], source.shape[3]))
-            prediction = keep * warped + (1 - keep) * prediction
-        return prediction, warped
+        decoded = self.final(x).to(flow.dtype).sigmoid()
+        if not self.blend:
+            return Rendering(decoded, motion, warped)
+        assert warped is not None
+        assert motion.occlusion is not None
+        keep = resize(motion.occlusion, (source.shape[2], source.shape[3]))
+        return Rendering(keep * warped + (1 - keep) * decoded, motion, warped, decoded)

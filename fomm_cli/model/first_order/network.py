@@ -38,6 +38,7 @@ class FirstOrderModel(AnimationModel):
         self.keypoint_detector = KeypointDetector(config)
         self.dense_motion = DenseMotionNetwork(config)
         self.generator = OcclusionAwareGenerator(config)
+        self.motion_size = self.dense_motion.down.small(size)
         self.rendered = ("source", "small", "features") if self.generator.blend else ("small", "features")
 
     def detect(self, image: Tensor) -> Keypoints:
@@ -53,7 +54,7 @@ class FirstOrderModel(AnimationModel):
         pose_driving: Keypoints,
         background: Tensor | None = None,
         deformed: bool = True,
+        taper: Tensor | None = None,
     ) -> Rendering:
-        motion = self.dense_motion(encoded.small, pose_source, pose_driving)
-        prediction, warped = self.generator.decode(encoded.features, encoded.source, motion, deformed)
-        return Rendering(prediction, motion, warped)
+        motion = self.dense_motion(encoded.small, pose_source, pose_driving).tapered(taper)
+        return self.generator.decode(encoded.features, encoded.source, motion, deformed)

@@ -72,10 +72,11 @@ class LivePortraitModel(AnimationModel):
         pose_driving: HeadPose,
         background: Tensor | None = None,
         deformed: bool = False,
+        taper: Tensor | None = None,
     ) -> Rendering:
         """The source in the pose of `pose_driving`; of both poses the keypoints alone are looked at.
 
-        `background` is not looked at, and there is no warped source: what is warped is a volume of features.
+        `background` and `taper` are not looked at, and there is no warped source: what is warped is a volume of features.
         """
         motion = self.dense_motion(encoded.small, pose_source.value, pose_driving.value)
         return Rendering(self.generator.decode(encoded.features, motion), motion, None)

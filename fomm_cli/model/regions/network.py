@@ -42,6 +42,7 @@ class RegionsModel(AnimationModel):
         self.generator = RegionGenerator(config)
         self.background_predictor = BackgroundPredictor(config) if config.background.type != "zero" else None
         self.avd: RegionDisentanglement | None = None
+        self.motion_size = self.dense_motion.down.small(size)
         self.rendered = ("source", "small", "features") if config.generator.skips else ("small", "features")
 
     def add(self, part: str) -> None:
@@ -63,8 +64,9 @@ class RegionsModel(AnimationModel):
         pose_driving: Regions,
         background: Tensor | None = None,
         deformed: bool = True,
+        taper: Tensor | None = None,
     ) -> Rendering:
-        motion = self.dense_motion(encoded.small, pose_source, pose_driving, background)
+        motion = self.dense_motion(encoded.small, pose_source, pose_driving, background).tapered(taper)
         prediction, warped = self.generator.decode(encoded.features, encoded.source, motion, deformed)
         return Rendering(prediction, motion, warped)
 

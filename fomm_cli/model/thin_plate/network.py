@@ -45,6 +45,7 @@ class ThinPlateModel(AnimationModel):
         self.generator = InpaintingGenerator(config)
         self.background_predictor = BackgroundPredictor(config) if config.bg else None
         self.avd: DisentanglementNetwork | None = None
+        self.motion_size = self.dense_motion.down.small(size)
 
     def add(self, part: str) -> None:
         if part != "avd":
@@ -66,13 +67,14 @@ class ThinPlateModel(AnimationModel):
         pose_driving: SplinePoints,
         background: Tensor | None = None,
         deformed: bool = True,
+        taper: Tensor | None = None,
         keep: Tensor | None = None,
     ) -> Rendering:
         """As `AnimationModel.render`; the warped source is part of the picture, and so always there.
 
         keep  (B, K+1) of 0 and 1, in training only: candidates with 0 take no part
         """
-        motion = self.dense_motion(encoded.small, pose_source, pose_driving, background, keep)
+        motion = self.dense_motion(encoded.small, pose_source, pose_driving, background, keep).tapered(taper)
         prediction, warped = self.generator.decode(encoded.features, encoded.source, motion)
         return Rendering(prediction, motion, warped)
 
