@@ -76,7 +76,7 @@ class LivePortraitModel(AnimationModel):
     ) -> Rendering:
         """The source in the pose of `pose_driving`; of both poses the keypoints alone are looked at.
 
-        `background` and `taper` are not looked at, and there is no warped source: what is warped is a volume of features.
+        `background` and `taper` are not looked at; there is no warped source, since what is warped is a volume.
         """
         motion = self.dense_motion(encoded.small, pose_source.value, pose_driving.value)
         return Rendering(self.generator.decode(encoded.features, motion), motion, None)
