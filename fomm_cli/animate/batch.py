@@ -5,29 +5,25 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar
-
-import numpy as np
+from typing import Any
 
 from fomm_cli.animate.clip import render_clip
 from fomm_cli.animate.crops import check_crop
-from fomm_cli.animate.driving import Driving, open_driving
+from fomm_cli.animate.driving import open_driving
 from fomm_cli.animate.inputs import check_settings
 from fomm_cli.animate.journal import Journal, stamp
+from fomm_cli.animate.kept import Kept, driving_bytes, scene_bytes
 from fomm_cli.animate.pairs import Item
 from fomm_cli.animate.runner import Runner
-from fomm_cli.animate.scene import Scene, open_scene
+from fomm_cli.animate.scene import open_scene
 from fomm_cli.animate.settings import Output, Progress, Settings
 from fomm_cli.engine.base import Engine, check_motion
 from fomm_cli.errors import FommError
 from fomm_cli.shards import Shard
 from fomm_cli.weights.identity import file_of
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -121,7 +117,7 @@ class _Desk:
         self._open_engine = open_engine
         self._runner: Runner | None = None
         self._weights: str | None = None
-        self._kept = _Kept(wishes.cache)
+        self._kept = Kept(wishes.cache)
 
     def key(self, item: Item) -> str:
         """What a result depends on: the same key, the same bytes."""
@@ -147,12 +143,12 @@ class _Desk:
         scene = self._kept.get(
             ("source", item.source, settings.crop_source),
             lambda: open_scene(runner, item.source, settings.crop_source, settings.face_detector, clips=True),
-            _scene_bytes,
+            scene_bytes,
         )
         driving = self._kept.get(
             ("driving", item.driving, settings.crop_driving),
             lambda: open_driving(item.driving, runner.engine.size, settings, lambda *_: None),
-            _driving_bytes,
+            driving_bytes,
         )
         report = render_clip(scene, driving, [Output(output, self.wishes.layout)], settings, lambda *_: None)
         self._kept.weigh()
@@ -175,47 +171,3 @@ class _Desk:
             self.forget()
             self._runner, self._weights = Runner(self._open_engine(weights)), weights
         return self._runner
-
-
-class _Kept:
-    """What was used last, up to a number of bytes; the very last is kept whatever it weighs."""
-
-    def __init__(self, limit: int) -> None:
-        self.limit = limit
-        self._things: OrderedDict[Any, tuple[Any, Callable[[Any], int]]] = OrderedDict()
-
-    def get(self, key: Any, make: Callable[[], T], size: Callable[[T], int]) -> T:
-        if key not in self._things:
-            self._things[key] = make(), size
-        self._things.move_to_end(key)
-        return self._things[key][0]
-
-    def weigh(self) -> None:
-        """Let go of what was not used for longest; things grow while they are used."""
-        sizes = {key: size(thing) for key, (thing, size) in self._things.items()}
-        total = sum(sizes.values())
-        for key in list(self._things)[:-2]:
-            if total <= self.limit:
-                return
-            total -= sizes[key]
-            del self._things[key]
-
-    def clear(self) -> None:
-        self._things.clear()
-
-
-def _scene_bytes(scene: Scene) -> int:
-    return scene.picture.nbytes + scene.source.nbytes + _bytes(scene.encoded)
-
-
-def _driving_bytes(driving: Driving) -> int:
-    return driving.weight
-
-
-def _bytes(thing: Any) -> int:
-    """Of the arrays and tensors in something."""
-    if isinstance(thing, dict):
-        return sum(_bytes(each) for each in thing.values())
-    if isinstance(thing, tuple | list):
-        return sum(_bytes(each) for each in thing)
-    return int(getattr(thing, "nbytes", 0) or 0) if not isinstance(thing, np.generic) else 0

@@ -18,7 +18,7 @@ from fomm_cli.animate.layouts import LAYOUTS, Step
 from fomm_cli.animate.redirect import redirect_clip
 from fomm_cli.animate.runner import Runner
 from fomm_cli.animate.scene import Scene, is_clip, open_scene
-from fomm_cli.animate.settings import Output, Progress, Report, Settings, parse_anchor
+from fomm_cli.animate.settings import Output, Progress, Report, Settings, Still, parse_anchor
 from fomm_cli.animate.stream import threaded
 from fomm_cli.engine.base import Engine, check_motion
 from fomm_cli.engine.choose import as_engine
@@ -31,7 +31,7 @@ from fomm_cli.motion.fit import check_fit
 from fomm_cli.motion.motion import CLOSE, FAR, Anchor, Motion, jitter
 from fomm_cli.weights.catalogue import DEFAULT
 
-__all__ = ["Output", "Report", "Settings", "animate", "animate_clip", "render_clip"]
+__all__ = ["Output", "Report", "Settings", "animate", "animate_clip", "render_clip", "render_still"]
 
 
 def animate(
@@ -152,6 +152,19 @@ def render_clip(
         loop_jump=steered.loop_jump,
         warnings=[*warnings, *steered.warnings],
     )
+
+
+def render_still(scene: Scene, driving: Driving, row: int, settings: Settings, progress: Progress) -> Still:
+    """One frame of what `render_clip` would render; the motion of the driving is read once and kept by it."""
+    motion = driving.motion(scene.runner, progress)
+    engine = scene.runner.engine
+    warnings = check_fit(motion, engine.family.name, scene.pose, engine.detector, settings.force_motion)
+    anchor, steered = _steered(scene, motion, settings)
+    row = min(max(row, 0), len(steered.motion) - 1)
+    moved = scene.transfer(steered.motion.at(row), steered.anchor, settings.mode, settings.adapt_scale)
+    if anchor is not None and anchor.distance is not None and anchor.distance > FAR:
+        warnings.append(_far(anchor))
+    return Still(next(scene.render(moved)), row, len(steered.motion), anchor, [*warnings, *steered.warnings])
 
 
 def _steered(scene: Scene, motion: Motion, settings: Settings) -> tuple[Anchor | None, Steered]:

@@ -11,7 +11,9 @@ from typing import NamedTuple
 
 from fomm_cli.boxes import Box
 from fomm_cli.errors import FommError, nearest
+from fomm_cli.media.image import Frame
 from fomm_cli.motion.controls import Controls
+from fomm_cli.motion.motion import Anchor
 
 Progress = Callable[[str, int, int | None], None]
 """Called with what is being done ("detect" or "render"), frames done, and their number (None = not known yet)."""
@@ -75,6 +77,22 @@ class Report:
     jitter: float = 0.0
     loop_jump: float | None = None
     warnings: list[str] = field(default_factory=list)
+
+
+class Still(NamedTuple):
+    """One frame of a result, before there is a result.
+
+    frame     uint8 RGB (H, W, 3)
+    row       its number, from 0
+    frames    how many frames the result will have
+    anchor    the driving frame that stands for the source's pose; None in absolute mode
+    """
+
+    frame: Frame
+    row: int
+    frames: int
+    anchor: Anchor | None
+    warnings: list[str]
 
 
 def parse_time(text: str) -> Fraction:

@@ -27,6 +27,7 @@ from fomm_cli.commands.progress import Downloads
 from fomm_cli.commands.reconstruct import reconstruct
 from fomm_cli.commands.runs import runs_app
 from fomm_cli.commands.train import resume, train
+from fomm_cli.commands.web import web
 from fomm_cli.commands.weights import weights_app
 from fomm_cli.errors import FommError, UsageError
 from fomm_cli.files.disk import explain_os_error
@@ -61,6 +62,7 @@ app.command()(animate)
 app.command()(demo)
 app.add_typer(motion_app, name="motion")
 app.command()(batch)
+app.command()(web)
 app.command()(reconstruct)
 app.add_typer(eval_app, name="eval")
 app.add_typer(weights_app, name="weights")

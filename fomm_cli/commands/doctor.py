@@ -22,6 +22,7 @@ EXTRAS = {
     "body": [("ai_edge_litert", "ai-edge-litert")],
     "eval": [("torchmetrics", "torchmetrics"), ("onnxruntime", "onnxruntime")],
     "onnx": [("onnx", "onnx"), ("onnxscript", "onnxscript"), ("onnxruntime", "onnxruntime")],
+    "web": [("starlette", "starlette"), ("uvicorn", "uvicorn"), ("websockets", "websockets")],
     "tensorboard": [("tensorboard", "tensorboard")],
 }
 PURPOSES = {
@@ -29,6 +30,7 @@ PURPOSES = {
     "body": "metrics of bodies",
     "eval": "LPIPS and metrics of faces",
     "onnx": "export, and running exports without torch",
+    "web": "the page of `fomm web`",
     "tensorboard": "curves in TensorBoard",
 }
 CODECS = ["libx264", "libvpx-vp9", "aac", "libopus", "gif"]

@@ -1,0 +1,121 @@
+"""Settings in the words of `fomm animate`: read from JSON, and said again as the command that does the same."""
+
+from __future__ import annotations
+
+import shlex
+from typing import Any, NamedTuple
+
+from fomm_cli.animate.crops import check_crop
+from fomm_cli.animate.inputs import check_settings
+from fomm_cli.animate.layouts import LAYOUTS
+from fomm_cli.animate.settings import Settings
+from fomm_cli.errors import FommError, nearest
+from fomm_cli.motion.controls import Controls
+
+FORMATS = ["mp4", "webm", "mov", "mkv", "gif"]
+
+DEFAULTS: dict[str, Any] = {
+    "mode": "relative",
+    "adapt-scale": True,
+    "anchor": "auto",
+    "crop-source": "center",
+    "crop-driving": "center",
+    "motion-scale": 1.0,
+    "head": 1.0,
+    "expression": 1.0,
+    "lock": "none",
+    "smooth": 0.0,
+    "clamp": "auto",
+    "loop": "none",
+    "force-motion": False,
+    "layout": "result",
+    "audio": "driving",
+    "crf": 18,
+    "format": "mp4",
+}
+"""Options of `fomm animate` without their dashes in front; `format` is the suffix of its output."""
+
+
+class Asked(NamedTuple):
+    """What a visitor asked for; `words` holds all of `DEFAULTS`."""
+
+    settings: Settings
+    words: dict[str, Any]
+
+
+def read(given: Any) -> Asked:
+    """Settings from a JSON object; what is not in it stays as it is by default.
+
+    Raises FommError for an unknown word and for a value that the option would not take.
+    """
+    if not isinstance(given, dict):
+        raise FommError("The settings are no object.", 'Give names and values, as {"head": 0.5}.')
+    words = dict(DEFAULTS)
+    for name, value in given.items():
+        if name not in DEFAULTS:
+            raise FommError(f"There is no setting {name!r}.", nearest(str(name), list(DEFAULTS)))
+        words[name] = _like(DEFAULTS[name], name, value)
+    _one_of("layout", words["layout"], list(LAYOUTS))
+    _one_of("audio", words["audio"], ["driving", "none"])
+    _one_of("format", words["format"], FORMATS)
+    if not 0 <= words["crf"] <= 63:
+        raise FommError(f"crf {words['crf']} is out of range.", "It goes from 0 to 63.")
+    check_crop(words["crop-source"], still=True)
+    check_crop(words["crop-driving"])
+    settings = Settings(
+        mode=words["mode"],
+        adapt_scale=words["adapt-scale"],
+        anchor=words["anchor"],
+        crop_source=words["crop-source"],
+        crop_driving=words["crop-driving"],
+        controls=Controls(*(words[name] for name in _CONTROLS)),
+        force_motion=words["force-motion"],
+        audio=words["audio"],
+        crf=words["crf"],
+    )
+    check_settings(settings)
+    return Asked(settings, words)
+
+
+_CONTROLS = ("motion-scale", "head", "expression", "lock", "smooth", "clamp", "loop")
+
+
+def command(words: dict[str, Any], source: str, driving: str, output: str, weights: str | None) -> str:
+    """The line for a shell that makes the same file; options as they are by default are left out."""
+    line = ["fomm", "animate", _operand(source), _operand(driving), "-o", _operand(output)]
+    if weights is not None:
+        line += ["--weights", weights]
+    for name, value in words.items():
+        if value == DEFAULTS[name] or name == "format":
+            continue
+        if isinstance(value, bool):
+            line.append(f"--{name}" if value else f"--no-{name}")
+        else:
+            line += [f"--{name}", f"{value:g}" if isinstance(value, float) else str(value)]
+    return shlex.join(line)
+
+
+def _operand(name: str) -> str:
+    return f"./{name}" if name.startswith("-") else name
+
+
+def _like(default: Any, name: str, value: Any) -> Any:
+    """A value of its option's type; numbers may stand for text, as in "anchor": 12."""
+    if isinstance(default, bool):
+        fits = isinstance(value, bool)
+    elif isinstance(default, float):
+        fits = isinstance(value, int | float) and not isinstance(value, bool)
+        value = float(value) if fits else value
+    elif isinstance(default, int):
+        fits = isinstance(value, int) and not isinstance(value, bool)
+    else:
+        fits = isinstance(value, str) or (type(value) is int and name == "anchor")
+        value = str(value)[:200]
+    if not fits:
+        raise FommError(f"{name} cannot be {str(value)[:80]!r}.", f"By default it is {default!r}.")
+    return value
+
+
+def _one_of(name: str, value: str, known: list[str]) -> None:
+    if value not in known:
+        raise FommError(f"There is no {name} {value!r}.", nearest(value, known))

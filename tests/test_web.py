@@ -1,0 +1,375 @@
+"""The HTTP API: what it does, what it refuses, and what stays of it."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import shlex
+import stat
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+pytest.importorskip("starlette")
+from starlette.testclient import TestClient
+
+from fomm_cli.commands.app import main
+from fomm_cli.errors import FommError
+from fomm_cli.media.video import probe
+from fomm_cli.web import vault as vaults
+from fomm_cli.web.app import make_app
+from fomm_cli.web.desk import Desk
+from fomm_cli.web.rules import Rules
+from fomm_cli.web.vault import Vault
+from fomm_cli.web.words import command, read
+from tests.clips import shades, write_clip
+from tests.engines import GreyEngine
+
+OURS = {"X-Fomm": "1"}
+ADDRESS = "http://127.0.0.1:7860"
+
+
+class SlowEngine(GreyEngine):
+    """Takes its time with every batch."""
+
+    def render(self, *given: Any) -> np.ndarray:
+        time.sleep(0.05)
+        return super().render(*given)
+
+
+class House:
+    """A server in this process."""
+
+    def __init__(self, folder: Path, engine: GreyEngine | None = None, **rules: Any) -> None:
+        self.rules = replace(Rules(work=folder, max_upload=1 << 20, max_side=300), **rules)
+        self.vault = Vault(self.rules)
+        self.desk = Desk(lambda: engine or GreyEngine(), self.vault, self.rules)
+        self.app = make_app(self.desk, self.vault, self.rules)
+
+    def visitor(self, address: str = ADDRESS, **headers: str) -> TestClient:
+        return TestClient(self.app, base_url=address, headers={**OURS, **headers})
+
+    def close(self) -> None:
+        self.desk.close()
+        self.vault.close()
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> Iterator[House]:
+    made = House(tmp_path / "work")
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def media(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("media")
+    Image.new("RGB", (40, 40), (90, 90, 90)).save(folder / "face.png")
+    write_clip(folder / "clip.mp4", shades(9, 32, 32))
+    write_clip(folder / "long.mp4", shades(80, 32, 32))
+    return folder
+
+
+def upload(visitor: TestClient, path: Path, name: str | None = None) -> str:
+    answer = visitor.post("/api/upload", params={"name": name or path.name}, content=path.read_bytes())
+    assert answer.status_code == 201, answer.text
+    return str(answer.json()["id"])
+
+
+def finish(visitor: TestClient, id: str) -> list[dict[str, Any]]:
+    """What the events of a job say, to their end."""
+    with visitor.stream("GET", f"/api/jobs/{id}/events") as events:
+        return [json.loads(line.removeprefix("data: ")) for line in events.iter_lines() if line.startswith("data: ")]
+
+
+def left(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file()]
+
+
+def test_a_picture_is_animated(house: House, media: Path, tmp_path: Path) -> None:
+    visitor = house.visitor()
+    source, driving = upload(visitor, media / "face.png"), upload(visitor, media / "clip.mp4")
+    wishes = {"source": source, "driving": driving, "settings": {"anchor": "first", "head": 0.5}}
+    job = visitor.post("/api/jobs", json=wishes)
+    assert job.status_code == 202
+    last = finish(visitor, job.json()["id"])[-1]
+    assert (last["state"], last["frames"], last["anchor"]) == ("done", 9, 0)
+    assert last["command"] == "fomm animate face.png clip.mp4 -o face-clip.mp4 --anchor first --head 0.5"
+    saved = visitor.get(f"/api/files/{last['file']}", params={"download": "1"})
+    assert saved.headers["content-disposition"] == 'attachment; filename="face-clip.mp4"'
+    (tmp_path / "got.mp4").write_bytes(saved.content)
+    assert probe(tmp_path / "got.mp4").frames == 9
+    assert visitor.get(f"/api/files/{last['file']}", headers={"Range": "bytes=0-9"}).status_code == 206
+    assert [each["id"] for each in visitor.get("/api/jobs").json()] == [last["id"]]
+
+
+def test_a_preview_is_that_frame_of_the_result(house: House, media: Path) -> None:
+    visitor = house.visitor()
+    source, driving = upload(visitor, media / "face.png"), upload(visitor, media / "clip.mp4")
+    frames = {}
+    for scale in (0, 1):
+        asked = {"source": source, "driving": driving, "frame": 8}
+        asked["settings"] = {"anchor": "first", "motion-scale": scale}
+        answer = visitor.post("/api/preview", json=asked)
+        told = json.loads(answer.headers["x-fomm-still"])
+        assert (told["frame"], told["frames"], told["anchor"]) == (8, 9, 0)
+        frames[scale] = np.asarray(Image.open(io.BytesIO(answer.content)).convert("RGB")).astype(int)
+    assert abs(frames[0] - 90).max() <= 3, "no movement: the source itself"
+    assert frames[1].mean() > frames[0].mean() + 20, "the engine of this test brightens as the clip does"
+    seen = [count for call, count in house.desk.engine._engine.calls if call == "detect"]  # type: ignore[attr-defined]
+    assert sum(seen) == 1 + 9, "the clip is looked at once, whatever the number of previews"
+
+
+def test_examples_are_everybodys_and_stay(house: House) -> None:
+    visitor = house.visitor()
+    assert [each["id"] for each in visitor.get("/api/state").json()["examples"]] == ["portrait", "clip"]
+    assert visitor.get("/api/files/portrait/picture").headers["content-type"] == "image/webp"
+    assert visitor.delete("/api/files/portrait").status_code == 403
+    assert visitor.get("/api/files/clip").status_code == 200
+
+
+def test_visitors_do_not_see_each_other(house: House, media: Path) -> None:
+    one, other = house.visitor(), house.visitor()
+    file = upload(one, media / "face.png")
+    asked = {"source": file, "driving": "clip"}
+    job = one.post("/api/jobs", json=asked).json()["id"]
+    finish(one, job)
+    assert one.get(f"/api/files/{file}").status_code == 200
+    for answer in (
+        other.get(f"/api/files/{file}"),
+        other.delete(f"/api/files/{file}"),
+        other.get(f"/api/files/{file}/picture"),
+        other.get(f"/api/jobs/{job}"),
+        other.get(f"/api/jobs/{job}/events"),
+        other.delete(f"/api/jobs/{job}"),
+        other.post("/api/jobs", json=asked),
+        other.post("/api/preview", json=asked),
+    ):
+        assert answer.status_code == 404
+        assert set(answer.json()) == {"what", "hint"}
+    assert other.get("/api/jobs").json() == []
+    cookie = one.get("/api/state"), other.get("/").headers.get("set-cookie", "")
+    assert "set-cookie" not in cookie[0].headers, "a visitor keeps the cookie"
+    fresh = house.visitor().get("/").headers["set-cookie"]
+    assert "HttpOnly" in fresh
+    assert "SameSite=Strict" in fresh
+
+
+@pytest.mark.parametrize("id", ["..", "%2e%2e", "..%2f..%2fetc%2fpasswd", "0" * 32, "%00", "fomm-web-x"])
+def test_ids_are_no_paths(house: House, id: str) -> None:
+    assert house.visitor().get(f"/api/files/{id}").status_code == 404
+
+
+@pytest.mark.parametrize("name", ["../../evil.png", "/etc/passwd", "a\0b.png", "x" * 5000 + ".png", "ü\n.sh", ""])
+def test_names_of_visitors_do_not_reach_the_disk(house: House, media: Path, name: str) -> None:
+    id = upload(house.visitor(), media / "face.png", name or None)
+    assert {path.parent for path in left(house.vault.folder)} == {house.vault.folder}
+    assert all(path.name in (id, f"{id}.png") for path in left(house.vault.folder))
+
+
+def test_uploads_are_limited_before_and_while_they_come(house: House, tmp_path: Path) -> None:
+    visitor, limit = house.visitor(), house.rules.max_upload
+
+    def endless() -> Iterator[bytes]:
+        for _ in range(40):
+            yield bytes(limit // 20)
+
+    assert visitor.post("/api/upload", content=bytes(limit + 1)).status_code == 413
+    assert visitor.post("/api/upload", content=endless()).status_code == 413, "no length is announced"
+    assert left(house.vault.folder) == []
+
+
+def test_what_is_no_media_is_refused_in_our_words(house: House, media: Path) -> None:
+    visitor = house.visitor()
+    answer = visitor.post("/api/upload", params={"name": "a.png"}, content=b"not a picture")
+    assert answer.status_code == 400
+    assert str(house.vault.folder) not in answer.text
+    assert "a.png" in answer.json()["what"]
+    assert visitor.post("/api/upload", params={"name": "a.png"}, content=b"").status_code == 400
+    playlist = b"#EXTM3U\n#EXTINF:1,\nfile:///etc/passwd\n"
+    assert visitor.post("/api/upload", params={"name": "a.mp4"}, content=playlist).status_code == 400
+    large = visitor.post("/api/upload", params={"name": "a.png"}, content=_png(400, 20))
+    assert "400 x 20" in large.json()["what"]
+    assert left(house.vault.folder) == []
+
+
+def _png(width: int, height: int) -> bytes:
+    buffer = io.BytesIO()
+    Image.new("RGB", (width, height)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def test_a_driving_may_be_too_long(tmp_path: Path, media: Path) -> None:
+    house = House(tmp_path / "work", max_seconds=2.0)
+    answer = house.visitor().post("/api/upload", params={"name": "l.mp4"}, content=(media / "long.mp4").read_bytes())
+    assert answer.status_code == 400
+    assert "3 seconds" in answer.json()["what"]
+    house.close()
+
+
+def test_settings_are_those_of_animate(house: House) -> None:
+    visitor = house.visitor()
+    for settings, said in (
+        ({"heads": 1}, "heads"),
+        ({"head": 4}, "head 4"),
+        ({"head": "big"}, "big"),
+        ({"crop-source": "motion"}, "motion"),
+        ({"crop-driving": "../x"}, "../x"),
+        ({"anchor": "last"}, "last"),
+        ({"mode": "sideways"}, "sideways"),
+        ({"format": "exe"}, "exe"),
+        ({"crf": True}, "True"),
+        ([], "settings"),
+    ):
+        answer = visitor.post("/api/jobs", json={"source": "portrait", "driving": "clip", "settings": settings})
+        assert answer.status_code == 400, settings
+        assert said in answer.json()["what"]
+    assert visitor.post("/api/jobs", content=b"{").status_code == 400
+    assert visitor.post("/api/jobs", content=bytes(100_000)).status_code == 413
+
+
+def test_the_command_is_one_that_the_shell_takes_apart() -> None:
+    words = read({"adapt-scale": False, "lock": "place,size", "crop-source": "1,2,30,30", "force-motion": True}).words
+    line = command(words, "my face; rm -rf.png", "-x.mp4", "out put.mp4", "toon-128")
+    assert shlex.split(line) == [
+        *("fomm", "animate", "my face; rm -rf.png", "./-x.mp4", "-o", "out put.mp4", "--weights", "toon-128"),
+        *("--no-adapt-scale", "--crop-source", "1,2,30,30", "--lock", "place,size", "--force-motion"),
+    ]
+
+
+def test_jobs_wait_in_turn_and_are_cancelled(tmp_path: Path, media: Path) -> None:
+    house = House(tmp_path / "work", SlowEngine(batch=1), queue=1)
+    visitor = house.visitor()
+    asked = {"source": upload(visitor, media / "face.png"), "driving": upload(visitor, media / "long.mp4")}
+    first, second = (visitor.post("/api/jobs", json=asked).json() for _ in range(2))
+    assert second["place"] == 1
+    third = visitor.post("/api/jobs", json=asked)
+    assert third.status_code == 429
+    assert visitor.delete(f"/api/jobs/{second['id']}").json()["state"] == "cancelled"
+    while visitor.get(f"/api/jobs/{first['id']}").json()["stage"] != "render":
+        time.sleep(0.01)
+    assert visitor.post("/api/preview", json=asked).status_code == 200, "a preview does not wait for the job"
+    assert visitor.get(f"/api/jobs/{first['id']}").json()["state"] == "running"
+    visitor.delete(f"/api/jobs/{first['id']}")
+    assert finish(visitor, first["id"])[-1]["state"] == "cancelled"
+    assert len(left(house.vault.folder)) == 2, "what was uploaded, and nothing half made"
+    house.close()
+
+
+def test_a_failure_costs_one_job_and_names_files_as_the_visitor_does(house: House, media: Path) -> None:
+    visitor = house.visitor()
+    asked = {"source": upload(visitor, media / "clip.mp4", "film.mp4"), "driving": "clip"}
+    last = finish(visitor, visitor.post("/api/jobs", json=asked).json()["id"])[-1]
+    assert last["state"] == "failed"
+    assert "film.mp4" in last["error"]["what"]
+    assert str(house.vault.folder) not in json.dumps(last)
+    asked["source"] = "portrait"
+    assert finish(visitor, visitor.post("/api/jobs", json=asked).json()["id"])[-1]["state"] == "done"
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"Host": "evil.example"}, 403),
+        ({"Host": "127.0.0.1.evil.example:7860"}, 403),
+        ({"Host": "10.0.0.1"}, 403),
+        ({"Host": "[::1"}, 403),
+        ({"Host": "localhost:9"}, 200),
+        ({"Origin": "https://evil.example"}, 403),
+        ({"Origin": "null"}, 403),
+        ({"Origin": "http://127.0.0.1:7861"}, 403),
+        ({"Origin": "http://127.0.0.1:7860"}, 200),
+    ],
+)
+def test_other_pages_are_not_served(house: House, headers: dict[str, str], status: int) -> None:
+    assert house.visitor(**headers).get("/api/state").status_code == status
+
+
+def test_changes_need_our_header_and_answers_carry_the_policy(house: House) -> None:
+    bare = TestClient(house.app, base_url=ADDRESS)
+    assert bare.post("/api/jobs", json={}).status_code == 403
+    assert bare.delete("/api/files/clip").status_code == 403
+    for path in ("/", "/api/state", "/api/files/clip", "/api/files/none", "/page/index.html"):
+        headers = bare.get(path).headers
+        assert headers["content-security-policy"].startswith("default-src 'self'"), path
+        assert headers["x-content-type-options"] == "nosniff"
+        assert headers["cache-control"] == "no-store"
+
+
+def test_elsewhere_a_token_is_asked_for(tmp_path: Path) -> None:
+    house = House(tmp_path / "work", host="0.0.0.0", token="s3cret")
+    address = "http://192.168.0.7:7860"
+    visitor = house.visitor(address)
+    assert house.visitor("http://rebound.example").get("/").status_code == 403
+    assert visitor.get("/").status_code == 401
+    assert visitor.get("/api/files/clip").status_code == 401
+    assert visitor.get("/?token=wrong").status_code == 401
+    assert visitor.get("/api/state", headers={"Authorization": "Bearer s3cret"}).status_code == 200
+    assert visitor.get("/?token=s3cret").status_code == 200, "the page, by a cookie"
+    assert "s3cret" not in str(dict(visitor.cookies))
+    assert visitor.get("/api/state").status_code == 200
+    house.close()
+
+
+def test_the_work_folder_is_ours_alone_and_goes(tmp_path: Path, media: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    house = House(tmp_path)
+    folder = house.vault.folder
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    upload(house.visitor(), media / "face.png")
+    monkeypatch.setattr(vaults, "YOUNG", -1)
+    other = Vault(house.rules)
+    assert folder.is_dir(), "it is held"
+    os.close(house.vault._held or 0)  # as when its process was killed
+    house.vault._held = None
+    users = tmp_path / "fomm-web-photos"
+    users.mkdir(mode=0o755)
+    Vault(house.rules).close()
+    assert not folder.exists()
+    assert users.is_dir(), "not closed to others, so not one of ours"
+    other.close()
+    house.close()
+    assert left(tmp_path) == []
+
+
+def test_unused_files_go(house: House, media: Path) -> None:
+    visitor = house.visitor()
+    file, used = upload(visitor, media / "face.png"), upload(visitor, media / "face.png")
+    house.vault._files[file].used -= 2 * house.rules.keep
+    house.vault._files[used].used -= 2 * house.rules.keep
+    house.vault.expire({used})
+    assert [visitor.get(f"/api/files/{id}").status_code for id in (file, used)] == [404, 200]
+    visitor.delete(f"/api/files/{used}")
+    assert left(house.vault.folder) == []
+
+
+def test_a_visitor_has_a_share_of_the_disk(tmp_path: Path, media: Path) -> None:
+    house = House(tmp_path / "work", quota=1000)
+    answer = house.visitor().post("/api/upload", params={"name": "x.png"}, content=bytes(1001))
+    assert answer.status_code == 507
+    house.close()
+
+
+def test_usage(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["web", "--host", "0.0.0.0"]) == 2
+    assert "--token" in capsys.readouterr().err
+    assert main(["web", "--max-upload", "much"]) == 2
+    assert main(["web", "--token", "a b", "--host", "0.0.0.0"]) == 2
+
+
+def test_the_next_free_port_is_taken() -> None:
+    from fomm_cli.web.serve import listen
+
+    first = listen("127.0.0.1", 17860)
+    second = listen("127.0.0.1", first.getsockname()[1])
+    assert second.getsockname()[1] > first.getsockname()[1]
+    first.close()
+    second.close()
+    with pytest.raises(FommError, match="address"):
+        listen("no-such-host.invalid", 17860)
