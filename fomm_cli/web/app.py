@@ -18,7 +18,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, JSONResponse, Response, StreamingResponse
-from starlette.routing import Mount, Route
+from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 
 from fomm_cli.animate.layouts import LAYOUTS
@@ -32,6 +32,7 @@ from fomm_cli.motion.controls import CLAMPS, LOCKS, LOOPS
 from fomm_cli.version import __version__
 from fomm_cli.web.access import Gate, visitor_of
 from fomm_cli.web.desk import Desk, Job
+from fomm_cli.web.live import Stage
 from fomm_cli.web.rules import RefusedError, Rules
 from fomm_cli.web.vault import Stored, Vault, discard, hidden
 from fomm_cli.web.words import DEFAULTS, FORMATS, command, read
@@ -73,6 +74,7 @@ def make_app(desk: Desk, vault: Vault, rules: Rules, weights: str | None = None)
         Route("/api/jobs/{id}/events", site.events),
         Route("/api/files/{id}", site.file, methods=["GET", "DELETE"]),
         Route("/api/files/{id}/picture", site.picture),
+        WebSocketRoute("/api/live", Stage(desk, vault).enter),
         Mount("/page", StaticFiles(directory=PAGE)),
     ]
     return Starlette(

@@ -1,5 +1,7 @@
 // The page of `fomm web`. It uses the HTTP API of docs/web.md and nothing else.
 
+import { live } from "/page/live.js";
+
 const at = (id) => document.getElementById(id);
 const SLIDERS = ["motion-scale", "head", "expression", "smooth"];
 const CHOICES = ["mode", "loop", "lock", "layout", "format", "clamp"];
@@ -254,9 +256,30 @@ at("here").addEventListener("click", () => {
 });
 at("controls").addEventListener("submit", (event) => event.preventDefault());
 at("controls").addEventListener("reset", (event) => { event.preventDefault(); reset(); preview(); });
-at("controls").addEventListener("input", () => { told(); show("preview"); preview(); });
+at("controls").addEventListener("input", () => {
+  told();
+  if (!at("live").hidden) return onCamera.steer();
+  show("preview");
+  preview();
+});
 
-try {
+const onCamera = live({ settings, complain, source: () => source });
+function turn(camera) {
+  at("go-live").setAttribute("aria-pressed", camera);
+  at("go-animate").setAttribute("aria-pressed", !camera);
+  at("live").hidden = !camera;
+  at("stage").hidden = at("driving").hidden = camera;
+  document.body.classList.toggle("camera", camera);
+  if (camera) pause(); else onCamera.stop();
+}
+at("go-live").addEventListener("click", () => turn(true));
+at("go-animate").addEventListener("click", () => turn(false));
+
+// The pop-out: nothing but the picture, drawn by the window that opened it.
+if (new URLSearchParams(location.search).has("clean")) {
+  document.body.replaceChildren(Object.assign(document.createElement("canvas"), { id: "clean" }));
+  document.body.classList.add("clean");
+} else try {
   state = await (await ask("/api/state")).json();
   for (const name of CHOICES) at(name).replaceChildren(...state.words[name].map((word) => new Option(word)));
   at("engine").textContent = state.engine;

@@ -1,0 +1,63 @@
+"""A source that follows a camera: frame in, frame out, nothing kept but the anchor and a filter's last values."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from fractions import Fraction
+from typing import Any
+
+from fomm_cli.animate.scene import Scene
+from fomm_cli.errors import FommError
+from fomm_cli.media.image import Frame
+from fomm_cli.model.families import family_of
+from fomm_cli.model.pose import joined
+from fomm_cli.motion.controls import Controls, steer
+from fomm_cli.motion.motion import Motion
+from fomm_cli.motion.smooth import OneEuro
+
+
+class Live:
+    """One source, driven by frames as they come in.
+
+    controls   as of a clip, but `smooth` is causal (a One Euro filter) and there is nothing to loop
+    The first frame is the anchor, the one that stands for the source's pose, until `recentre` makes it the next.
+    """
+
+    def __init__(self, scene: Scene, controls: Controls, mode: str = "relative", adapt_scale: bool = True) -> None:
+        scene.runner.engine.family.check_mode(mode)
+        self.scene, self.mode, self.adapt_scale = scene, mode, adapt_scale
+        self._anchor: Any = None
+        self.steer(controls)
+
+    def steer(self, controls: Controls) -> None:
+        """Other controls from the next frame on."""
+        if controls.loop != "none":
+            raise FommError("What is live does not loop.", "Leave out loop.")
+        self._wanted = controls
+        self._rest = replace(controls, smooth=0.0)
+        self._filter = OneEuro(controls.smooth) if controls.smooth else None
+
+    def recentre(self) -> None:
+        """The next frame looks as the source does."""
+        self._anchor = None
+
+    def __call__(self, frame: Frame, seconds: float) -> Frame:
+        """The source as the frame has it; `seconds` is the frame's time, later than that of the one before."""
+        pose = self.scene.runner.detect([frame])
+        if self._anchor is None:
+            self._anchor = pose
+            self.steer(self._wanted)  # the filter's last values are in the space of the anchor before
+        pose = self._steered(pose, seconds)
+        return next(self.scene.render(self.scene.transfer(pose, self._anchor, self.mode, self.adapt_scale)))
+
+    def _steered(self, pose: Any, seconds: float) -> Any:
+        engine = self.scene.runner.engine
+        if self._filter is not None:
+            space = family_of(engine.family.name).space(self._anchor)
+            pose = space.poses(self._filter(space.channels(pose), seconds))
+        if self._rest.idle:
+            return pose
+        both = Motion(
+            joined([self._anchor, pose]), (Fraction(0), Fraction(1)), Fraction(1), engine.size, engine.family.name
+        )
+        return steer(both, self._rest, 0).motion.at(1)
