@@ -26,7 +26,7 @@ class GreyEngine:
     def __init__(self, size: tuple[int, int] = (32, 32), batch: int = 4, fits: int = 1000) -> None:
         self.family = FirstOrder()
         self.size, self.output_size, self.batch, self.fits = size, size, batch, fits
-        self.motion_size = None
+        self.motion_size, self.usual, self.disentangles = None, ("relative", True), False
         self.name, self.detector = "grey", "sha256:grey"
         self.calls: list[tuple[str, int]] = []
 
@@ -57,7 +57,7 @@ class GreyEngine:
     def disentangle(self, source: Keypoints, driving: Keypoints) -> Keypoints:
         raise AssertionError("first order has no mode avd")
 
-    def settle(self, source: Keypoints, driving: Keypoints) -> Keypoints:
+    def settle(self, source: Keypoints, driving: Keypoints, finish: Any = None) -> Keypoints:
         return driving
 
 

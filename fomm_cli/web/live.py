@@ -58,10 +58,10 @@ class Stage:
                 await asyncio.sleep(0.5)
             await socket.send_json({"type": "ready"})
             await self._perform(socket)
+        except TimeoutError:  # one of the OSErrors below
+            await _end(socket, FommError("Nothing was heard for ten seconds.", "Start again."))
         except (WebSocketDisconnect, RuntimeError, OSError):  # gone; the ways to learn of it are several
             pass
-        except TimeoutError:
-            await _end(socket, FommError("Nothing was heard for ten seconds.", "Start again."))
         except FommError as error:
             await _end(socket, error)
         finally:
