@@ -16,7 +16,7 @@ test: $(VENV)/.installed-dev
 
 # Networks of the published size against the original's numbers: minutes and gigabytes, so not among the tests.
 full: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -m full
+	$(BIN)/python -m pytest -m full --timeout 1800
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check fomm_cli tests

@@ -7,9 +7,7 @@ import json
 import os
 import shlex
 import stat
-import time
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,48 +22,29 @@ from fomm_cli.commands.app import main
 from fomm_cli.errors import FommError
 from fomm_cli.media.video import probe
 from fomm_cli.web import vault as vaults
-from fomm_cli.web.app import make_app
-from fomm_cli.web.desk import Desk
-from fomm_cli.web.rules import Rules
 from fomm_cli.web.vault import Vault
 from fomm_cli.web.words import command, read
 from tests.clips import shades, write_clip
-from tests.engines import GreyEngine
-
-OURS = {"X-Fomm": "1"}
-ADDRESS = "http://127.0.0.1:7860"
-
-
-class SlowEngine(GreyEngine):
-    """Takes its time with every batch."""
-
-    def render(self, *given: Any) -> np.ndarray:
-        time.sleep(0.05)
-        return super().render(*given)
-
-
-class House:
-    """A server in this process."""
-
-    def __init__(self, folder: Path, engine: GreyEngine | None = None, **rules: Any) -> None:
-        self.rules = replace(Rules(work=folder, max_upload=1 << 20, max_side=300), **rules)
-        self.vault = Vault(self.rules)
-        self.desk = Desk(lambda: engine or GreyEngine(), self.vault, self.rules)
-        self.app = make_app(self.desk, self.vault, self.rules)
-
-    def visitor(self, address: str = ADDRESS, **headers: str) -> TestClient:
-        return TestClient(self.app, base_url=address, headers={**OURS, **headers})
-
-    def close(self) -> None:
-        self.desk.close()
-        self.vault.close()
+from tests.web import ADDRESS, House, SlowEngine, finish, left, until, upload
 
 
 @pytest.fixture
-def house(tmp_path: Path) -> Iterator[House]:
-    made = House(tmp_path / "work")
-    yield made
-    made.close()
+def build(tmp_path: Path) -> Iterator[Callable[..., House]]:
+    """Servers by their rules, closed at the end however that comes."""
+    houses = []
+
+    def built(*given: Any, **rules: Any) -> House:
+        houses.append(House(tmp_path / "work", *given, **rules))
+        return houses[-1]
+
+    yield built
+    for house in houses:
+        house.close()
+
+
+@pytest.fixture
+def house(build: Callable[..., House]) -> House:
+    return build()
 
 
 @pytest.fixture(scope="module")
@@ -77,29 +56,13 @@ def media(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def upload(visitor: TestClient, path: Path, name: str | None = None) -> str:
-    answer = visitor.post("/api/upload", params={"name": name or path.name}, content=path.read_bytes())
-    assert answer.status_code == 201, answer.text
-    return str(answer.json()["id"])
-
-
-def finish(visitor: TestClient, id: str) -> list[dict[str, Any]]:
-    """What the events of a job say, to their end."""
-    with visitor.stream("GET", f"/api/jobs/{id}/events") as events:
-        return [json.loads(line.removeprefix("data: ")) for line in events.iter_lines() if line.startswith("data: ")]
-
-
-def left(folder: Path) -> list[Path]:
-    return [path for path in folder.rglob("*") if path.is_file()]
-
-
 def test_a_picture_is_animated(house: House, media: Path, tmp_path: Path) -> None:
     visitor = house.visitor()
     source, driving = upload(visitor, media / "face.png"), upload(visitor, media / "clip.mp4")
     wishes = {"source": source, "driving": driving, "settings": {"anchor": "first", "head": 0.5}}
     job = visitor.post("/api/jobs", json=wishes)
     assert job.status_code == 202
-    last = finish(visitor, job.json()["id"])[-1]
+    last = finish(visitor, job.json()["id"])
     assert (last["state"], last["frames"], last["anchor"]) == ("done", 9, 0)
     assert last["command"] == "fomm animate face.png clip.mp4 -o face-clip.mp4 --anchor first --head 0.5"
     saved = visitor.get(f"/api/files/{last['file']}", params={"download": "1"})
@@ -206,12 +169,11 @@ def _png(width: int, height: int) -> bytes:
     return buffer.getvalue()
 
 
-def test_a_driving_may_be_too_long(tmp_path: Path, media: Path) -> None:
-    house = House(tmp_path / "work", max_seconds=2.0)
+def test_a_driving_may_be_too_long(build: Callable[..., House], media: Path) -> None:
+    house = build(max_seconds=2.0)
     answer = house.visitor().post("/api/upload", params={"name": "l.mp4"}, content=(media / "long.mp4").read_bytes())
     assert answer.status_code == 400
     assert "3 seconds" in answer.json()["what"]
-    house.close()
 
 
 def test_settings_are_those_of_animate(house: House) -> None:
@@ -244,8 +206,8 @@ def test_the_command_is_one_that_the_shell_takes_apart() -> None:
     ]
 
 
-def test_jobs_wait_in_turn_and_are_cancelled(tmp_path: Path, media: Path) -> None:
-    house = House(tmp_path / "work", SlowEngine(batch=1), queue=1)
+def test_jobs_wait_in_turn_and_are_cancelled(build: Callable[..., House], media: Path) -> None:
+    house = build(SlowEngine(batch=1), queue=1)
     visitor = house.visitor()
     asked = {"source": upload(visitor, media / "face.png"), "driving": upload(visitor, media / "long.mp4")}
     first, second = (visitor.post("/api/jobs", json=asked).json() for _ in range(2))
@@ -253,25 +215,23 @@ def test_jobs_wait_in_turn_and_are_cancelled(tmp_path: Path, media: Path) -> Non
     third = visitor.post("/api/jobs", json=asked)
     assert third.status_code == 429
     assert visitor.delete(f"/api/jobs/{second['id']}").json()["state"] == "cancelled"
-    while visitor.get(f"/api/jobs/{first['id']}").json()["stage"] != "render":
-        time.sleep(0.01)
+    until(lambda: visitor.get(f"/api/jobs/{first['id']}").json()["stage"] == "render", what="rendering")
     assert visitor.post("/api/preview", json=asked).status_code == 200, "a preview does not wait for the job"
     assert visitor.get(f"/api/jobs/{first['id']}").json()["state"] == "running"
     visitor.delete(f"/api/jobs/{first['id']}")
-    assert finish(visitor, first["id"])[-1]["state"] == "cancelled"
+    assert finish(visitor, first["id"])["state"] == "cancelled"
     assert len(left(house.vault.folder)) == 2, "what was uploaded, and nothing half made"
-    house.close()
 
 
 def test_a_failure_costs_one_job_and_names_files_as_the_visitor_does(house: House, media: Path) -> None:
     visitor = house.visitor()
     asked = {"source": upload(visitor, media / "clip.mp4", "film.mp4"), "driving": "clip"}
-    last = finish(visitor, visitor.post("/api/jobs", json=asked).json()["id"])[-1]
+    last = finish(visitor, visitor.post("/api/jobs", json=asked).json()["id"])
     assert last["state"] == "failed"
     assert "film.mp4" in last["error"]["what"]
     assert str(house.vault.folder) not in json.dumps(last)
     asked["source"] = "portrait"
-    assert finish(visitor, visitor.post("/api/jobs", json=asked).json()["id"])[-1]["state"] == "done"
+    assert finish(visitor, visitor.post("/api/jobs", json=asked).json()["id"])["state"] == "done"
 
 
 @pytest.mark.parametrize(
@@ -303,8 +263,8 @@ def test_changes_need_our_header_and_answers_carry_the_policy(house: House) -> N
         assert headers["cache-control"] == "no-store"
 
 
-def test_elsewhere_a_token_is_asked_for(tmp_path: Path) -> None:
-    house = House(tmp_path / "work", host="0.0.0.0", token="s3cret")
+def test_elsewhere_a_token_is_asked_for(build: Callable[..., House]) -> None:
+    house = build(host="0.0.0.0", token="s3cret")
     address = "http://192.168.0.7:7860"
     visitor = house.visitor(address)
     assert house.visitor("http://rebound.example").get("/").status_code == 403
@@ -315,7 +275,6 @@ def test_elsewhere_a_token_is_asked_for(tmp_path: Path) -> None:
     assert visitor.get("/?token=s3cret").status_code == 200, "the page, by a cookie"
     assert "s3cret" not in str(dict(visitor.cookies))
     assert visitor.get("/api/state").status_code == 200
-    house.close()
 
 
 def test_the_work_folder_is_ours_alone_and_goes(tmp_path: Path, media: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -349,11 +308,10 @@ def test_unused_files_go(house: House, media: Path) -> None:
     assert left(house.vault.folder) == []
 
 
-def test_a_visitor_has_a_share_of_the_disk(tmp_path: Path, media: Path) -> None:
-    house = House(tmp_path / "work", quota=1000)
+def test_a_visitor_has_a_share_of_the_disk(build: Callable[..., House], media: Path) -> None:
+    house = build(quota=1000)
     answer = house.visitor().post("/api/upload", params={"name": "x.png"}, content=bytes(1001))
     assert answer.status_code == 507
-    house.close()
 
 
 def test_usage(capsys: pytest.CaptureFixture[str]) -> None:

@@ -22,7 +22,7 @@ from fomm_cli.errors import FommError
 from fomm_cli.motion.controls import Controls
 from fomm_cli.web import live as stage
 from tests.engines import GreyEngine
-from tests.test_web import ADDRESS, House
+from tests.web import ADDRESS, House
 
 WS = ADDRESS.replace("http", "ws") + "/api/live"
 START = {"type": "start", "source": "portrait"}
@@ -128,6 +128,20 @@ def test_what_is_no_frame_ends_it_with_a_reason(house: House, message: bytes | s
         assert what in str(answer["what"])
 
 
+def test_a_network_that_fails_says_so_and_the_next_visitor_comes_on(house: House) -> None:
+    def fail(frames: np.ndarray) -> None:
+        raise RuntimeError("no such device")
+
+    kept, house.desk.engine._engine.detect = house.desk.engine._engine.detect, fail  # type: ignore[attr-defined]
+    with house.visitor().websocket_connect(WS) as socket:
+        socket.receive_json()
+        socket.send_json(START)
+        assert "unexpectedly (RuntimeError)" in str(said(socket)["what"])
+    house.desk.engine._engine.detect = kept  # type: ignore[attr-defined]
+    with house.visitor().websocket_connect(WS) as socket:
+        assert socket.receive_json() == {"type": "ready"}
+
+
 def test_a_source_must_be_ones_own(house: House) -> None:
     with house.visitor().websocket_connect(WS) as socket:
         socket.receive_json()
@@ -142,8 +156,7 @@ def test_one_is_live_and_others_wait(house: House) -> None:
         with visitor.websocket_connect(WS) as second:
             assert second.receive_json() == {"type": "wait", "place": 1}
             first.close()
-            while (told := second.receive_json())["type"] == "wait":
-                pass
+            told = next(said for _ in range(100) if (said := second.receive_json())["type"] != "wait")
             assert told == {"type": "ready"}
 
 

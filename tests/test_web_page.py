@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from html.parser import HTMLParser
@@ -17,7 +14,9 @@ from typing import Any
 import pytest
 from PIL import Image
 
+pytest.importorskip("starlette")
 from tests.clips import shades, write_clip
+from tests.web import serving
 
 PAGE = Path(__file__).parent.parent / "fomm_cli" / "web" / "page"
 
@@ -75,14 +74,9 @@ FLAGS = [
 @pytest.fixture(scope="module")
 def server(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path, Any]]:
     """`fomm web` in a process of its own: its address, the parent of its work folder, the process."""
-    work = tmp_path_factory.mktemp("work")
-    line = [sys.executable, "-m", "fomm_cli", "web", "--port", "18760", "--weights", str(tiny), "--work", str(work)]
-    process = subprocess.Popen(line, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONUNBUFFERED": "1"})
-    assert process.stdout is not None
-    yield process.stdout.readline().strip(), work, process
-    if process.poll() is None:
-        process.kill()
-    process.wait()
+    work = tmp_path_factory.mktemp("web") / "work"
+    with serving(work, "--weights", str(tiny)) as (address, process):
+        yield address, work, process
 
 
 @pytest.fixture(scope="module")
@@ -97,6 +91,8 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
         options.add_argument(flag)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
     opened = selenium.Chrome(options=options, service=selenium.ChromeService(driver))
+    opened.set_page_load_timeout(60)
+    opened.set_script_timeout(60)
     yield opened
     opened.quit()
 

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, cast
 
 from fomm_cli.animate.clip import render_clip, render_still
 from fomm_cli.animate.driving import Driving, open_driving
@@ -114,7 +114,8 @@ class Desk:
     """
 
     def __init__(self, open_engine: Callable[[], Engine], vault: Vault, rules: Rules) -> None:
-        self.engine = TakingTurns(open_engine())
+        self._turns = ThreadPoolExecutor(1, "fomm-engine")
+        self.engine = cast(Engine, TakingTurns(open_engine(), self._turns))
         self.vault, self.rules = vault, rules
         self._kept = Kept(CACHE)
         self._opening, self._reading, self._guard = threading.RLock(), threading.Lock(), threading.Lock()
@@ -178,6 +179,7 @@ class Desk:
         for job in jobs:
             self.cancel(job)
         self._pool.shutdown(cancel_futures=True)
+        self._turns.shutdown()
 
     def _work(self, job: Job) -> None:
         with self._guard:
@@ -260,34 +262,17 @@ class Desk:
 
 
 class TakingTurns:
-    """An engine that any thread may call at any time: its calls wait for each other."""
+    """An engine that any thread may call at any time: calls are made one after the other, in the order they came.
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine, self._turn = engine, threading.Lock()
-        self.family, self.size, self.output_size = engine.family, engine.size, engine.output_size
-        self.batch, self.detector, self.name = engine.batch, engine.detector, engine.name
-        self.motion_size, self.usual, self.disentangles = engine.motion_size, engine.usual, engine.disentangles
+    All of them in the one thread of `turns`: a network's helper threads belong to the thread that calls it.
+    """
 
-    def detect(self, frames: Any) -> Any:
-        with self._turn:
-            return self._engine.detect(frames)
+    def __init__(self, engine: Engine, turns: ThreadPoolExecutor) -> None:
+        self._engine, self._turns = engine, turns
 
-    def encode(self, frame: Any) -> Any:
-        with self._turn:
-            return self._engine.encode(frame)
-
-    def render(self, encoded: Any, source: Any, driving: Any) -> Any:
-        with self._turn:
-            return self._engine.render(encoded, source, driving)
-
-    def parts(self, encoded: Any, source: Any, driving: Any, taper: Any = None) -> Any:
-        with self._turn:
-            return self._engine.parts(encoded, source, driving, taper)
-
-    def disentangle(self, source: Any, driving: Any) -> Any:
-        with self._turn:
-            return self._engine.disentangle(source, driving)
-
-    def settle(self, source: Any, driving: Any, finish: Any = None) -> Any:
-        with self._turn:
-            return self._engine.settle(source, driving, finish)
+    def __getattr__(self, name: str) -> Any:
+        """The engine's own; a method in its turn."""
+        found = getattr(self._engine, name)
+        if not callable(found):
+            return found
+        return lambda *given, **named: self._turns.submit(found, *given, **named).result()

@@ -58,12 +58,14 @@ class Stage:
                 await asyncio.sleep(0.5)
             await socket.send_json({"type": "ready"})
             await self._perform(socket)
-        except TimeoutError:  # one of the OSErrors below
-            await _end(socket, FommError("Nothing was heard for ten seconds.", "Start again."))
-        except (WebSocketDisconnect, RuntimeError, OSError):  # gone; the ways to learn of it are several
+        except WebSocketDisconnect:
             pass
+        except TimeoutError:
+            await _end(socket, FommError("Nothing was heard for ten seconds.", "Start again."))
         except FommError as error:
             await _end(socket, error)
+        except Exception as error:  # whatever a network says: it costs this visitor, and who waits comes on
+            await _end(socket, FommError(f"It failed unexpectedly ({type(error).__name__}).", "Start again."))
         finally:
             self._line.remove(socket)
 

@@ -1,0 +1,103 @@
+"""A server in this process, a server in one of its own, and a browser in front of it; nothing waits for ever."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from starlette.testclient import TestClient
+
+from fomm_cli.web.app import make_app
+from fomm_cli.web.desk import Desk
+from fomm_cli.web.rules import Rules
+from fomm_cli.web.vault import Vault
+from tests.engines import GreyEngine
+
+OURS = {"X-Fomm": "1"}
+ADDRESS = "http://127.0.0.1:7860"
+
+
+def until(found: Callable[[], Any], seconds: float = 60, what: str = "it") -> Any:
+    """What `found` gives as soon as that is true; fails where it never is."""
+    end = time.monotonic() + seconds
+    while not (given := found()):
+        assert time.monotonic() < end, f"{what} did not happen within {seconds:g} s"
+        time.sleep(0.02)
+    return given
+
+
+class SlowEngine(GreyEngine):
+    """Takes its time with every batch."""
+
+    def render(self, *given: Any) -> np.ndarray:
+        time.sleep(0.05)
+        return super().render(*given)
+
+
+class House:
+    """A server in this process."""
+
+    def __init__(self, folder: Path, engine: GreyEngine | None = None, **rules: Any) -> None:
+        self.rules = replace(Rules(work=folder, max_upload=1 << 20, max_side=300), **rules)
+        self.vault = Vault(self.rules)
+        self.desk = Desk(lambda: engine or GreyEngine(), self.vault, self.rules)
+        self.app = make_app(self.desk, self.vault, self.rules)
+
+    def visitor(self, address: str = ADDRESS, **headers: str) -> TestClient:
+        return TestClient(self.app, base_url=address, headers={**OURS, **headers})
+
+    def close(self) -> None:
+        self.desk.close()
+        self.vault.close()
+
+
+def upload(visitor: TestClient, path: Path, name: str | None = None) -> str:
+    answer = visitor.post("/api/upload", params={"name": name or path.name}, content=path.read_bytes())
+    assert answer.status_code == 201, answer.text
+    return str(answer.json()["id"])
+
+
+def finish(visitor: TestClient, id: str) -> dict[str, Any]:
+    """A job when it is over, as its events tell it."""
+    over = {"done", "failed", "cancelled"}
+    until(lambda: visitor.get(f"/api/jobs/{id}").json()["state"] in over, what="the end of a job")
+    with visitor.stream("GET", f"/api/jobs/{id}/events") as events:
+        *_, last = (line.removeprefix("data: ") for line in events.iter_lines() if line.startswith("data: "))
+    return dict(json.loads(last))
+
+
+def left(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file()]
+
+
+# ------------------------------------------------------------------------------------------------- in earnest
+
+
+@contextmanager
+def serving(work: Path, *options: str) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """`fomm web` in a process of its own: the address it prints, and the process."""
+    work.mkdir(parents=True, exist_ok=True)
+    said = work.parent / f"{work.name}.txt"
+    line = [sys.executable, "-m", "fomm_cli", "web", "--port", "18760", "--work", str(work), *options]
+    with said.open("wb") as out:
+        process = subprocess.Popen(line, stdout=out, stderr=subprocess.STDOUT, env={**os.environ, "NO_COLOR": "1"})
+    try:
+        until(
+            lambda: "Ctrl-C" in said.read_text() or process.poll() is not None,
+            120,
+            "the start of the server",
+        )
+        assert process.poll() is None, said.read_text()
+        yield next(each for each in said.read_text().split() if each.startswith("http")), process
+    finally:
+        process.kill()
+        process.wait(30)
