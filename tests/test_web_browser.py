@@ -1,0 +1,155 @@
+"""The page at work: a real browser, with a camera that plays a film, in front of a real server."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import av
+import pytest
+from PIL import Image, ImageOps
+
+pytest.importorskip("starlette")
+from fomm_cli.files.disk import ASSETS
+from fomm_cli.media.video import probe
+from tests.clips import shades, write_clip
+from tests.web import serving, until
+
+pytestmark = pytest.mark.browser
+
+FLAGS = [
+    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-background-networking"),
+    *("--disable-quic", "--no-first-run", "--disable-component-update", "--disable-sync", "--window-size=1280,900"),
+    *("--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream"),
+]
+
+
+def film(path: Path) -> Path:
+    """The bundled clip as a camera of Chromium plays it, over and over: YUV4MPEG2, 320 x 240."""
+    with av.open(str(ASSETS / "driving.mp4")) as clip, path.open("wb") as out:
+        out.write(b"YUV4MPEG2 W320 H240 F25:1 Ip A1:1 C420mpeg2\n")
+        for _, frame in zip(range(50), clip.decode(video=0), strict=False):
+            wide = av.VideoFrame.from_image(ImageOps.pad(frame.to_image(), (320, 240)))
+            out.write(b"FRAME\n" + wide.reformat(format="yuv420p").to_ndarray().tobytes())
+    return path
+
+
+@pytest.fixture(scope="module")
+def server(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path, Any]]:
+    """`fomm web` in a process of its own: its address, the parent of its work folder, the process."""
+    work = tmp_path_factory.mktemp("web") / "work"
+    with serving(work, "--weights", str(tiny)) as (address, process):
+        yield address, work, process
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    selenium = pytest.importorskip("selenium.webdriver")
+    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
+    if chromium is None or driver is None:
+        pytest.skip("chromium or chromedriver is not installed")
+    folder = tmp_path_factory.mktemp("browser")
+    camera, options = film(folder / "camera.y4m"), selenium.ChromeOptions()
+    options.binary_location = chromium
+    for flag in [*FLAGS, f"--user-data-dir={folder}/user", f"--use-file-for-fake-video-capture={camera}"]:
+        options.add_argument(flag)
+    options.add_experimental_option("prefs", {"download.default_directory": str(folder / "saved")})
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    opened = selenium.Chrome(options=options, service=selenium.ChromeService(driver))
+    opened.set_page_load_timeout(60)
+    opened.set_script_timeout(60)
+    yield opened
+    opened.quit()
+
+
+def wait(browser: Any, script: str, seconds: float = 60) -> Any:
+    """Until a JavaScript expression is true."""
+    end = time.monotonic() + seconds
+    while not (found := browser.execute_script(f"return {script}")):
+        assert time.monotonic() < end, f"{script}; {browser.get_log('browser')}"
+        time.sleep(0.05)
+    return found
+
+
+def click(browser: Any, id: str) -> None:
+    browser.find_element("id", id).click()
+
+
+def test_a_visitor_animates(server: tuple[str, Path, Any], browser: Any, tmp_path: Path) -> None:
+    address, _, _ = server
+    Image.new("RGB", (60, 60), (90, 120, 60)).save(tmp_path / "face.png")
+    write_clip(tmp_path / "clip.mp4", shades(200, 32, 32))
+    browser.get(address)
+    wait(browser, "document.getElementById('engine').textContent")
+    click(browser, "try")  # two clicks animate the example
+    wait(browser, "!document.getElementById('preview').hidden && !document.getElementById('run').disabled")
+    before = browser.execute_script("return document.getElementById('preview').src")
+    slider = "document.getElementById('motion-scale')"
+    browser.execute_script(f"{slider}.value = 2; {slider}.dispatchEvent(new Event('input', {{bubbles: true}}))")
+    wait(browser, f"document.getElementById('preview').src !== '{before}'")
+    click(browser, "run")
+    wait(browser, "document.getElementById('result').currentTime > 0.1")
+    browser.execute_script("Object.defineProperty(navigator, 'clipboard', {value: undefined})")
+    click(browser, "copy")
+    said = wait(browser, "document.getElementById('copied').textContent")
+    assert said.startswith("fomm animate portrait.png driving.mp4 -o portrait-driving.mp4 --weights ")
+    assert "--anchor first --motion-scale 2" in said
+    for side, name in (("source", "face.png"), ("driving", "clip.mp4")):
+        browser.find_element("css selector", f"#{side} input").send_keys(str(tmp_path / name))
+        wait(browser, f"document.querySelector('#{side} .told').textContent.startsWith('{name}')")
+    click(browser, "run")
+    wait(browser, "!document.getElementById('cancel').hidden")
+    browser.execute_script("document.getElementById('cancel').click()")
+    wait(browser, "document.getElementById('cancel').hidden")
+    errors = [entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE"]
+    assert errors == []
+
+
+def test_a_camera_drives_it(server: tuple[str, Path, Any], browser: Any) -> None:
+    browser.get(server[0])
+    wait(browser, "document.getElementById('engine').textContent")
+    click(browser, "try")
+    click(browser, "go-live")
+    click(browser, "live-start")
+    wait(browser, "+document.getElementById('live-out').dataset.frames >= 10")
+    browser.find_element("tag name", "body").send_keys("x")
+    wait(browser, "!document.getElementById('overlay').hidden")
+    wait(browser, "document.getElementById('overlay').hidden")
+    click(browser, "record")
+    wait(browser, "+document.getElementById('live-out').dataset.frames >= 50")
+    told = browser.execute_script("return document.getElementById('live-told').textContent")
+    assert re.fullmatch(r"[\d.]+ fps · \d+ ms · \d+ % of frames passed over", told)
+    drawn = """
+        const out = document.getElementById('live-out');
+        const seen = out.getContext('2d').getImageData(0, 0, out.width, out.height).data;
+        return [out.width, out.height, Math.max(...seen.filter((_, n) => n % 4 < 3)) > 100];
+    """
+    assert browser.execute_script(drawn) == [32, 32, True], "the network's picture is shown"
+    click(browser, "record")
+    saved = Path(browser.capabilities["chrome"]["userDataDir"]).parent / "saved" / "live.webm"
+    until(saved.is_file, what="the recording")
+    assert probe(saved).frames, "it plays"
+    click(browser, "live-start")
+    wait(browser, "document.getElementById('record').disabled")
+    assert [entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE"] == []
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_the_page_fits_its_window(server: tuple[str, Path, Any], browser: Any, width: int) -> None:
+    browser.set_window_size(width, 900)
+    browser.get(server[0])
+    wait(browser, "document.getElementById('engine').textContent")
+    assert browser.execute_script("return document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_files_go_with_the_server(server: tuple[str, Path, Any], browser: Any) -> None:
+    _, work, process = server
+    assert len(list(work.iterdir())) == 1
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(30) == 143
+    assert list(work.iterdir()) == []
