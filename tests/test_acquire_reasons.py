@@ -13,7 +13,7 @@ from yt_dlp.extractor.youtube import YoutubeIE
 from yt_dlp.networking.exceptions import IncompleteRead, TransportError
 from yt_dlp.utils import ContentTooShortError, DownloadError, ExtractorError, GeoRestrictedError, UnsupportedError
 
-from fomm_cli.acquire.download import Downloader, Wishes, javascript_runtime, parse_browser, read_cookies
+from fomm_cli.acquire.download import Downloader, LocalVideos, Wishes, javascript_runtime, parse_browser, read_cookies
 from fomm_cli.acquire.reasons import ADVICE, Failure, Reason, classify, of_text, tidy
 from fomm_cli.errors import FommError
 
@@ -212,3 +212,12 @@ def test_no_other_program_is_run_for_a_download(tmp_path: Path) -> None:
     assert not library.params.get("enable_file_urls")
     assert not library._pps["post_process"]
     assert "subprocess" not in inspect.getsource(inspect.getmodule(Downloader))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("suffix", [".ts", ".flv", ".wmv", ".MTS", ".mp4"])
+def test_local_videos_of_every_container_are_found(tmp_path: Path, suffix: str) -> None:
+    (tmp_path / f"abcdefghijk{suffix}").write_bytes(b"x")
+    assert LocalVideos(tmp_path).fetch("abcdefghijk").suffix == suffix
+    with pytest.raises(Failure) as caught:
+        LocalVideos(tmp_path).fetch("kjihgfedcba")
+    assert caught.value.reason is Reason.ABSENT

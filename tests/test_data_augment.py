@@ -68,16 +68,24 @@ def test_the_order_and_strength_of_colour_changes_vary() -> None:
     np.testing.assert_array_equal(*again)
 
 
-def test_flips_come_half_of_the_time_each() -> None:
-    pair, counts = noise(8, 8), np.zeros((2, 2), dtype=int)
+@pytest.mark.parametrize(
+    ("off", "shares"),
+    [
+        ({}, {(0, 0): 0.25, (1, 0): 0.5, (0, 1): 0.25}),
+        ({"time_flip": False}, {(0, 0): 0.5, (0, 1): 0.5}),
+        ({"horizontal_flip": False}, {(0, 0): 0.5, (1, 0): 0.5}),
+    ],
+)
+def test_a_pair_that_is_swapped_is_not_mirrored(off: dict[str, bool], shares: dict[tuple[int, int], float]) -> None:
+    """As published: first swapped or not, and only what was not swapped is mirrored half of the time."""
+    pair, counts = noise(8, 8), dict.fromkeys([(0, 0), (0, 1), (1, 0), (1, 1)], 0)
     for seed in range(400):
-        changed = augment(pair, AugmentationConfig(), (8, 8), np.random.default_rng(seed))
-        for swap in (0, 1):
-            for mirror in (0, 1):
-                candidate = pair[:: -1 if swap else 1, :, :: -1 if mirror else 1]
-                counts[swap, mirror] += np.array_equal(changed, candidate)
-    assert counts.sum() == 400
-    assert counts.min() > 60
+        changed = augment(pair, AugmentationConfig(**off), (8, 8), np.random.default_rng(seed))
+        for swap, mirror in counts:
+            counts[swap, mirror] += np.array_equal(changed, pair[:: -1 if swap else 1, :, :: -1 if mirror else 1])
+    assert sum(counts.values()) == 400
+    for kind, count in counts.items():
+        assert abs(count / 400 - shares.get(kind, 0)) < (0.1 if kind in shares else 1e-9), kind
 
 
 def test_nothing_asked_nothing_changed() -> None:

@@ -96,12 +96,20 @@ def test_unreadable_clips_are_told_and_leave_nothing(source: Path, tmp_path: Pat
     assert len(files(tmp_path / "out")) == 4
 
 
-def test_places_that_would_clash_are_refused(source: Path, tmp_path: Path) -> None:
+def test_a_place_inside_the_set_is_refused(source: Path) -> None:
     with pytest.raises(FommError, match="lies inside the data set"):
         pack(source, source / "packed")
-    strip(source / "train" / "id2#video.png", pictures(2))
-    with pytest.raises(FommError, match=r"would both become id2#video\.zip"):
-        pack(source, tmp_path / "out")
+
+
+def test_a_name_that_is_taken_leaves_one_clip_out_and_no_more(
+    source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    strip(source / "train" / "id2#video.png", pictures(2))  # after id2#video.mp4, in natural order
+    assert main(["dataset", "pack", str(source), "-o", str(tmp_path / "out")]) == 1
+    said = capsys.readouterr()
+    assert "id2#video.png would become id2#video.zip, as id2#video.mp4 does" in said.err.replace("\n", "")
+    assert "4 clips packed" in said.out
+    assert len(open_clip(tmp_path / "out/train/id2#video.zip")) == 6
 
 
 def test_settings_out_of_range() -> None:
@@ -162,7 +170,7 @@ def test_the_command(source: Path, tmp_path: Path, capsys: pytest.CaptureFixture
     assert main(command) == 1
     done = capsys.readouterr()
     assert "not a film strip" in done.err
-    assert "1 clip cannot be read" in done.err
+    assert "Left out: 1 clip, see above" in done.err
     assert main([*command[:-1], "huge"]) == 2
     assert main(["dataset", "pack", str(tmp_path / "none"), "-o", str(tmp_path / "out2")]) == 1
     assert "does not exist" in capsys.readouterr().err

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 dataset_app = typer.Typer(no_args_is_help=True, help="Data sets: draw cartoon faces; fetch, check and pack clips.")
 
+SHOWN = 20
+"""Lines of one kind that `check` prints."""
+
 dataset_app.command()(synth)
 
 
@@ -70,8 +73,10 @@ def check(
             ("warning", result.warnings),
             ("error", result.errors),
         ):
-            for line in lines:
+            for line in lines[:SHOWN]:
                 typer.echo(f"{title}: {line}")
+            if len(lines) > SHOWN:
+                typer.echo(f"{title}: ... and {len(lines) - SHOWN} more; --json names all")
         typer.echo("Ready to train on." if result.usable else "Not usable for training.")
     if not result.usable:
         raise typer.Exit(1)
@@ -123,7 +128,9 @@ def pack(
         def report(outcome: Outcome, total: int) -> None:
             progress.update(task, total=total, advance=1)
             if outcome.failure:
-                progress.console.print(f"skipped: {outcome.failure}", style="yellow", markup=False, highlight=False)
+                progress.console.print(
+                    f"skipped: {outcome.failure}", style="yellow", markup=False, highlight=False, soft_wrap=True
+                )
 
         result = run(root, output, packing, workers or os.cpu_count() or 1, force, report)
     if as_json:
@@ -133,7 +140,7 @@ def pack(
         held = f"{counted(result.frames, 'frame')}, {result.bytes / 1e6:.1f} MB"
         typer.echo(f"{output}: {counted(result.written, 'clip')} packed{kept}, {held}")
     if result.failures:
-        typer.echo(f"Left out: {counted(len(result.failures), 'clip')} cannot be read.", err=True)
+        typer.echo(f"Left out: {counted(len(result.failures), 'clip')}, see above.", err=True)
         raise typer.Exit(1)
 
 

@@ -22,7 +22,7 @@ class AugmentationConfig(Frozen):
     time_flip: bool = True
     """Swap source and driving half of the time."""
     horizontal_flip: bool = True
-    """Mirror half of the time."""
+    """Mirror half of the pairs that were not swapped, as published: one in four beside time_flip, never both."""
     rotation: float = Field(0.0, ge=0)
     """Rotate by an angle in [-rotation, rotation] degrees."""
     resize: tuple[float, float] | None = None

@@ -28,7 +28,7 @@ def augment(
     """
     if config.time_flip and rng.random() < 0.5:
         pair = pair[::-1]
-    if config.horizontal_flip and rng.random() < 0.5:
+    elif config.horizontal_flip and rng.random() < 0.5:  # as published: never both
         pair = pair[:, :, ::-1]
     if config.rotation:
         pair = rotate(pair, rng.uniform(-config.rotation, config.rotation))

@@ -145,6 +145,7 @@ def _part(seen: list[Seen]) -> Part:
 
 def _judge(report: CheckReport, split: Split, train: list[Seen], config: Config | None) -> None:
     errors, warnings = report.errors, report.warnings
+    warnings += split.notes
     if not train:
         errors.append("No training clip can be read.")
         return

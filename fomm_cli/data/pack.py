@@ -49,17 +49,19 @@ def pack(
 
     force    pack again what stands there already; without it those are kept, if they were packed alike
     report   called after each clip with its outcome and the number of all clips
-    A clip that cannot be read is told in the report; a failure to write ends the packing. What is finished stays
-    finished, so the same call goes on after an interruption.
+    A clip that cannot be read, or whose name is taken, is told in the report; a failure to write ends the packing.
+    What is finished stays finished, so the same call goes on after an interruption.
     """
     root, out, packing = Path(root), Path(out), packing or Packing()
     split = find_split(root)
     refs = split.train + split.test
-    _check_places(root, out, refs)
+    clashing = _clashing(root, out, refs)
     stop = Event()
     outcomes: list[Outcome] = []
 
     def work(ref: ClipRef) -> Outcome:
+        if ref.path in clashing:
+            return Outcome(ref, failure=clashing[ref.path])
         return _pack_one(ref, _place(root, out, ref), packing, force, stop)
 
     with ThreadPoolExecutor(max(1, workers)) as pool:
@@ -89,16 +91,19 @@ def _place(root: Path, out: Path, ref: ClipRef) -> Path:
     return out / ref.path.parent.relative_to(root) / f"{ref.name}.zip"
 
 
-def _check_places(root: Path, out: Path, refs: list[ClipRef]) -> None:
+def _clashing(root: Path, out: Path, refs: list[ClipRef]) -> dict[Path, str]:
+    """Clips whose name another one has taken already, with the words for it."""
     if out.resolve() == root.resolve() or root.resolve() in out.resolve().parents:
         raise FommError(f"{out} lies inside the data set it is packed from.", "Name a folder beside it.")
-    seen: dict[Path, ClipRef] = {}
+    taken: dict[Path, ClipRef] = {}
+    clashing = {}
     for ref in refs:
-        other = seen.setdefault(_place(root, out, ref), ref)
-        if other is not ref:
-            raise FommError(
-                f"{other.path.name} and {ref.path.name} would both become {ref.name}.zip.", "Rename one of them."
+        first = taken.setdefault(_place(root, out, ref), ref)
+        if first is not ref:
+            clashing[ref.path] = (
+                f"{ref.path} would become {ref.name}.zip, as {first.path.name} does: rename one of them."
             )
+    return clashing
 
 
 class _UnreadableError(Exception):
