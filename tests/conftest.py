@@ -14,8 +14,10 @@ import pytest
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
-# A suite started in the background of a script inherits an ignored SIGINT, and so would every command it starts.
+# A suite in the background, or under nohup, inherits ignored signals, and so would every command it starts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+if os.name == "posix":
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture(scope="session")

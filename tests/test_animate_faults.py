@@ -116,7 +116,7 @@ def test_a_closed_terminal_leaves_nothing_and_a_kill_is_cleared_away(folder: Pat
     assert {path.name for path in folder.iterdir()} == {"face.png", "talk.mp4"}
     second = start(folder, weights, "-o", output)
     second.kill()
-    second.wait()
+    second.wait(60)
     assert list(folder.glob(".out.*"))
     assert animate(weights, "face.png", "talk.mp4", "-o", output, "--end", "0.2") == 0
     assert {path.name for path in folder.iterdir()} == {"face.png", "talk.mp4", output}

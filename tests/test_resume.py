@@ -70,7 +70,7 @@ def killed(arguments: list[str], when: Callable[[], bool]) -> None:
     """Run the command in a process of its own and kill it without warning as soon as `when` says so."""
     process = in_a_process(arguments)
     while process.poll() is None and not when():
-        pass
+        time.sleep(0.005)
     process.kill()
     process.wait()
 

@@ -40,7 +40,14 @@ class Failing(Dataset[torch.Tensor]):
 @POSIX
 @pytest.mark.parametrize(("how", "said"), [("killed", "died"), ("full", "/dev/shm is full")])
 def test_a_dead_reader_is_one_line_and_nobody_is_left(how: str, said: str) -> None:
-    loader: Any = DataLoader(Failing(how), num_workers=2, worker_init_fn=_quiet_worker, persistent_workers=True)
+    loader: Any = DataLoader(
+        Failing(how),
+        num_workers=2,
+        worker_init_fn=_quiet_worker,
+        persistent_workers=True,
+        # The suite's own process has threads of every library by now, with which a fork may not survive.
+        multiprocessing_context="forkserver",
+    )
 
     def train() -> None:
         with reading():
