@@ -132,12 +132,12 @@ def test_a_network_that_fails_says_so_and_the_next_visitor_comes_on(house: House
     def fail(frames: np.ndarray) -> None:
         raise RuntimeError("no such device")
 
-    kept, house.desk.engine._engine.detect = house.desk.engine._engine.detect, fail  # type: ignore[attr-defined]
+    kept, house.desk.engines.first._engine.detect = house.desk.engines.first._engine.detect, fail  # type: ignore[attr-defined]
     with house.visitor().websocket_connect(WS) as socket:
         socket.receive_json()
         socket.send_json(START)
         assert "unexpectedly (RuntimeError)" in str(said(socket)["what"])
-    house.desk.engine._engine.detect = kept  # type: ignore[attr-defined]
+    house.desk.engines.first._engine.detect = kept  # type: ignore[attr-defined]
     with house.visitor().websocket_connect(WS) as socket:
         assert socket.receive_json() == {"type": "ready"}
 

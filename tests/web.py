@@ -49,7 +49,7 @@ class House:
     def __init__(self, folder: Path, engine: GreyEngine | None = None, **rules: Any) -> None:
         self.rules = replace(Rules(work=folder, max_upload=1 << 20, max_side=300), **rules)
         self.vault = Vault(self.rules)
-        self.desk = Desk(lambda: engine or GreyEngine(), self.vault, self.rules)
+        self.desk = Desk(lambda name: engine or GreyEngine(), self.vault, self.rules)
         self.app = make_app(self.desk, self.vault, self.rules)
 
     def visitor(self, address: str = ADDRESS, **headers: str) -> TestClient:

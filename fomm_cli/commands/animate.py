@@ -120,6 +120,7 @@ def animate(
     from fomm_cli.animate.inputs import check_inputs
     from fomm_cli.animate.settings import parse_anchor, parse_size, parse_time
     from fomm_cli.commands.progress import frame_progress
+    from fomm_cli.engine.base import usual_motion
     from fomm_cli.media.write import check_suffix
 
     steering = controls(motion_scale, head, expression, lock, smooth, clamp, loop)
@@ -157,9 +158,7 @@ def animate(
     check_inputs(source, driving, outputs, settings)
     console = Console(stderr=True, highlight=False)
     runner = opened(weights, device, engine, precision, console, cuda_graphs)
-    usual_mode, usual_scale = runner.usual
-    if usual_mode == "avd" and not runner.disentangles:  # its network is trained last, and may be still to come
-        usual_mode = "relative"
+    usual_mode, usual_scale = usual_motion(runner)
     settings = replace(
         settings,
         mode=usual_mode if mode is None else mode.value,

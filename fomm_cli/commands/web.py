@@ -27,6 +27,8 @@ def web(
     queue: int = typer.Option(20, "--queue", min=0, help="Animations that may wait."),
     keep: str = typer.Option("1h", "--keep", metavar="TIME", help="How long unused files stay: 30m, 1h, 2d."),
     work: Path | None = typer.Option(None, "--work", metavar="DIR", help="Where the work folder is made."),
+    certfile: Path | None = typer.Option(None, "--certfile", metavar="PEM", help="Serve https, with --keyfile."),
+    keyfile: Path | None = typer.Option(None, "--keyfile", metavar="PEM", help="The certificate's key."),
     allow_download: bool = typer.Option(
         False, "--allow-download", help="Fetch what is not here: weights, the network that finds faces."
     ),
@@ -48,7 +50,7 @@ def web(
 
     try:
         from fomm_cli.web.rules import LOCAL, Rules
-        from fomm_cli.web.serve import listen, serve
+        from fomm_cli.web.serve import check_certificate, listen, serve
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in {"starlette", "uvicorn"}:
             raise
@@ -60,6 +62,9 @@ def web(
     secret = secrets.token_urlsafe(18) if token == "auto" else token or ""
     if re.fullmatch(r"[\w.~-]*", secret, re.ASCII) is None:
         raise typer.BadParameter("A token is letters, digits and . ~ _ - only.", param_hint="'--token'")
+    if (certfile is None) != (keyfile is None):
+        raise typer.BadParameter("A certificate needs its key, and a key its certificate.", param_hint="'--certfile'")
+    certificate = None if certfile is None or keyfile is None else (certfile, keyfile)
     rules = Rules(
         host=host,
         token=secret,
@@ -70,11 +75,15 @@ def web(
         queue=queue,
         keep=_amount("--keep", keep, {"": 1, "S": 1, "M": 60, "H": 3600, "D": 86400}),
         work=work,
+        certificate=certificate,
     )
+    if certificate is not None:
+        check_certificate(*certificate)
     console = Console(stderr=True, highlight=False)
     door = listen(host, port)
     shown = "127.0.0.1" if host in {"0.0.0.0", "::", "::1"} else host
-    address = f"http://{shown}:{door.getsockname()[1]}/" + (f"?token={secret}" if secret else "")
+    scheme = "http" if certificate is None else "https"
+    address = f"{scheme}://{shown}:{door.getsockname()[1]}/" + (f"?token={secret}" if secret else "")
     if not allow_download:
         os.environ["HF_HUB_OFFLINE"] = "1"  # until the command ends: see `main`
     if no_auth and host not in LOCAL:
@@ -86,7 +95,7 @@ def web(
         if open_page:
             webbrowser.open(address)
 
-    serve(lambda: opened(weights, device, engine, precision, console), door, rules, weights, ready)
+    serve(lambda name: opened(name or weights, device, engine, precision, console), door, rules, weights, ready)
 
 
 def _amount(option: str, text: str, units: dict[str, int]) -> int:

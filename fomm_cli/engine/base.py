@@ -97,3 +97,11 @@ def check_motion(engine: Engine, mode: str, adapt_scale: bool) -> None:
         )
     if mode == "relative" and not adapt_scale and family.always_scales:
         raise FommError(f"Relative motion is always scaled in {family.title}.", "Leave out --no-adapt-scale.")
+
+
+def usual_motion(engine: Engine) -> tuple[str, bool]:
+    """The mode these weights are animated in where nobody says, and whether relative movements are scaled."""
+    mode, scaled = engine.usual
+    if mode == "avd" and not engine.disentangles:  # its network is trained last, and may be still to come
+        mode = "relative"
+    return mode, scaled

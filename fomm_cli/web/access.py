@@ -46,6 +46,7 @@ class Gate:
     def __init__(self, app: ASGIApp, rules: Rules) -> None:
         self.app, self.rules = app, rules
         # Knowing the cookie is knowing the token; the token itself stays out of the browser's files.
+        self._secure = rules.certificate is not None
         self._pass = hashlib.sha256(b"fomm\0" + rules.token.encode()).hexdigest()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -72,7 +73,8 @@ class Gate:
                 for name, value in HEADERS.items():
                     headers.setdefault(name, value)
                 if fresh and refusal is None:
-                    headers.append("Set-Cookie", f"{SESSION}={visitor}; Path=/; HttpOnly; SameSite=Strict")
+                    secure = "; Secure" if self._secure else ""
+                    headers.append("Set-Cookie", f"{SESSION}={visitor}; Path=/; HttpOnly; SameSite=Strict{secure}")
             await send(message)
 
         if refusal is None:
@@ -119,7 +121,7 @@ class Gate:
         if not _same(given, self.rules.token):
             return _no(401, "That is not the token.", "Open the address that `fomm web` printed.")
         response = RedirectResponse("/", 303)  # so that the token does not stay in the address
-        response.set_cookie(PASS, self._pass, httponly=True, samesite="strict")
+        response.set_cookie(PASS, self._pass, httponly=True, samesite="strict", secure=self._secure)
         return response
 
 

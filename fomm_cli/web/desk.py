@@ -1,26 +1,30 @@
-"""One engine, a queue round it, and what is kept open between two questions about the same files."""
+"""A queue round the engine, and what is kept open between two questions about the same files."""
 
 from __future__ import annotations
 
-import secrets
 import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
-from typing import Any, cast
+from dataclasses import replace
+from typing import Any
 
 from fomm_cli.animate.clip import render_clip, render_still
-from fomm_cli.animate.driving import Driving, open_driving
+from fomm_cli.animate.driving import Clip, Driving, open_driving
+from fomm_cli.animate.extract import extract
 from fomm_cli.animate.kept import Kept, driving_bytes, scene_bytes
 from fomm_cli.animate.runner import Runner
 from fomm_cli.animate.scene import Scene, open_scene
-from fomm_cli.animate.settings import Output, Progress, Report, Settings, Still
-from fomm_cli.engine.base import Engine
+from fomm_cli.animate.settings import Output, Progress, Still
+from fomm_cli.engine.base import Engine, check_motion, usual_motion
 from fomm_cli.errors import FommError
+from fomm_cli.motion import file as motion_file
+from fomm_cli.motion.describe import summary
+from fomm_cli.web.engines import Engines
+from fomm_cli.web.job import Cancelled, Job
 from fomm_cli.web.rules import RefusedError, Rules
 from fomm_cli.web.vault import Stored, Vault, discard, hidden
-from fomm_cli.web.words import Asked
+from fomm_cli.web.words import Asked, command, read
 
 CACHE = 512 << 20
 """Bytes of sources and motions kept open."""
@@ -32,101 +36,76 @@ FASTEST = 120
 """Frames a second up to which a driving may use all of its seconds."""
 
 
-class Cancelled(Exception):  # noqa: N818 - no error: somebody's wish
-    """Raised inside a job that is not wanted any more."""
+class Desk:
+    """Takes jobs, works them off in turn, answers previews in between.
 
+    The engine's calls take turns: a preview or a live frame waits for a batch, not for a job.
 
-@dataclass
-class Job:
-    """One animation on its way.
-
-    state   waiting, running, done, failed or cancelled
-    stage   crop, detect or render, with frames done and their number; fps of this stage
+    open_engine  opens the engine of a name of the catalogue, or of None, the server's own weights
+    weights      what `--weights` said, None = the default ones
     """
 
-    owner: str
-    source: Stored
-    driving: Stored
-    output: Stored
-    asked: Asked
-    command: str
-    id: str = field(default_factory=lambda: secrets.token_hex(16))
-    state: str = "waiting"
-    stage: str = ""
-    done: int = 0
-    total: int | None = None
-    fps: float = 0.0
-    error: FommError | None = None
-    report: Report | None = None
-    unwanted: threading.Event = field(default_factory=threading.Event)
-    _stage_begun: float = 0.0
+    def __init__(
+        self, open_engine: Callable[[str | None], Engine], vault: Vault, rules: Rules, weights: str | None = None
+    ) -> None:
+        self._kept = Kept(CACHE)
+        self.engines = Engines(open_engine, weights, self._forget)
+        self.vault, self.rules = vault, rules
+        self._opening, self._reading, self._guard = threading.RLock(), threading.Lock(), threading.Lock()
+        self._jobs: dict[str, Job] = {}
+        self._pool = ThreadPoolExecutor(rules.jobs, "fomm-job")
 
-    @property
-    def over(self) -> bool:
-        return self.state in {"done", "failed", "cancelled"}
+    def asked(self, given: Any) -> Asked:
+        """Settings from JSON, as the weights that it names usually have them."""
+        name = given.get("weights", "") if isinstance(given, dict) else ""
+        engine = self.engines.get(name if isinstance(name, str) else "")
+        asked = read(given, usual_motion(engine))
+        check_motion(engine, asked.settings.mode, asked.settings.adapt_scale)
+        return asked
 
-    def progress(self, stage: str, done: int, total: int | None) -> None:
-        """What the rooms below report to; the way out of a job that is not wanted."""
-        if self.unwanted.is_set():
-            raise Cancelled
-        now = time.monotonic()
-        if stage != self.stage:
-            self.stage, self._stage_begun = stage, now
-        self.done, self.total = done, total
-        self.fps = done / max(now - self._stage_begun, 1e-3) if done > 1 else 0.0
+    # ----------------------------------------------------------------------------------------------------- jobs
 
-    def told(self, place: int = 0) -> dict[str, Any]:
-        """All that its owner may know."""
-        left = (self.total - self.done) / self.fps if self.total and self.fps else None
-        told: dict[str, Any] = {
-            "id": self.id,
-            "state": self.state,
-            "place": place,
-            "stage": self.stage,
-            "done": self.done,
-            "total": self.total,
-            "fps": round(self.fps, 1),
-            "eta": None if left is None else round(left, 1),
-            "command": self.command,
-            "file": self.output.id if self.state == "done" else None,
-            "name": self.output.name,
-        }
-        if self.error is not None:
-            told["error"] = {"what": self.error.what, "hint": self.error.hint}
-        if self.report is not None:
-            report = self.report
-            told |= {
+    def animation(self, owner: str, source: Stored, driving: Stored, asked: Asked, output: Stored) -> Job:
+        """A job that makes the source move like the driving."""
+
+        def work(job: Job) -> dict[str, Any]:
+            begun, settings = time.perf_counter(), asked.settings
+            scene, moving = self._scene(source, asked), self._driving(driving, asked, job.progress)
+            self._motion(moving, asked, job.progress)
+            outputs = [Output(output.path, asked.words["layout"])]
+            report = render_clip(scene, moving, outputs, settings, job.progress)
+            return {
                 "frames": report.frames,
                 "rate": float(report.rate),
-                "seconds": round(report.seconds, 2),
+                "seconds": round(time.perf_counter() - begun, 2),
                 "sound": report.has_audio,
                 "anchor": report.anchor,
                 "pose_distance": report.distance,
                 "warnings": report.warnings,
             }
-        return told
 
+        line = command(asked, source.name, driving.name, output.name, self.engines.own)
+        return self.submit(Job(owner, (source, driving), output, line, work))
 
-class Desk:
-    """Takes jobs, works them off in turn, answers previews in between.
+    def extraction(self, owner: str, clip: Stored, asked: Asked, private: bool, output: Stored, line: str) -> Job:
+        """A job that reads the motion of a clip into a file."""
 
-    The engine is opened once, and its calls take turns: a preview or a live frame waits for a batch, not for a job.
-    """
+        def work(job: Job) -> dict[str, Any]:
+            moving = self._driving(clip, asked, job.progress)
+            if not isinstance(moving, Clip):
+                raise FommError(f"{clip.name} is a motion file already.", "Choose a clip.")
+            self._motion(moving, asked, job.progress)
+            audio = "embed" if asked.settings.audio == "driving" else "none"
+            motion = extract(moving, self._runner(asked), job.progress, None, audio, private)
+            history = (*motion.history, line.removeprefix("fomm motion "))
+            motion_file.save(replace(motion, history=history), output.path)
+            output.told = {"kind": "motion", "frames": len(motion), "rate": float(motion.rate)}
+            return {"frames": len(motion), "rate": float(motion.rate), "motion": summary(motion), "warnings": []}
 
-    def __init__(self, open_engine: Callable[[], Engine], vault: Vault, rules: Rules) -> None:
-        self._turns = ThreadPoolExecutor(1, "fomm-engine")
-        self.engine = cast(Engine, TakingTurns(open_engine(), self._turns))
-        self.vault, self.rules = vault, rules
-        self._kept = Kept(CACHE)
-        self._opening, self._reading, self._guard = threading.RLock(), threading.Lock(), threading.Lock()
-        self._jobs: dict[str, Job] = {}
-        self._pool = ThreadPoolExecutor(rules.jobs, "fomm-job")
-
-    # ----------------------------------------------------------------------------------------------------- jobs
+        return self.submit(Job(owner, (clip,), output, line, work))
 
     def submit(self, job: Job) -> Job:
         """Queue a job; refused where too many wait."""
-        self.engine.family.check_mode(job.asked.settings.mode)
         self.vault.room(job.owner)
         with self._guard:
             ahead = sum(not other.over for other in self._jobs.values())
@@ -170,7 +149,7 @@ class Desk:
         """Files that must stay where they are."""
         with self._guard:
             jobs = [job for job in self._jobs.values() if not job.over]
-        return {file.id for job in jobs for file in (job.source, job.driving, job.output)}
+        return {file.id for job in jobs for file in (*job.files, job.output)}
 
     def close(self) -> None:
         """Leave everything, as soon as the frame at hand is finished."""
@@ -179,27 +158,21 @@ class Desk:
         for job in jobs:
             self.cancel(job)
         self._pool.shutdown(cancel_futures=True)
-        self._turns.shutdown()
+        self.engines.close()
 
     def _work(self, job: Job) -> None:
         with self._guard:
             if job.state != "waiting":
                 return
             job.state = "running"
-        begun, settings = time.perf_counter(), job.asked.settings
         try:
-            scene, driving = self._scene(job.source, settings), self._driving(job.driving, settings, job.progress)
-            self._motion(driving, job.progress)
-            outputs = [Output(job.output.path, job.asked.words["layout"])]
-            report = render_clip(scene, driving, outputs, settings, job.progress)
-            report.seconds = time.perf_counter() - begun
-            job.report = report
+            job.found = job.work(job)
             self.vault.keep(job.output)
             job.state = "done"
         except Cancelled:
             job.state = "cancelled"
         except FommError as error:
-            job.error, job.state = hidden(error, job.source, job.driving, job.output), "failed"
+            job.error, job.state = hidden(error, *job.files, job.output), "failed"
         except Exception as error:  # whatever a decoder or a driver says: it costs this job, not the server
             job.error = FommError(f"It failed unexpectedly ({type(error).__name__}).", "Other files may do.")
             job.state = "failed"
@@ -210,44 +183,54 @@ class Desk:
 
     # ------------------------------------------------------------------------------------------------- previews
 
-    def still(self, source: Stored, driving: Stored, row: int, settings: Settings) -> Still:
+    def still(self, source: Stored, driving: Stored, row: int, asked: Asked) -> Still:
         """One frame of what a job would make; the clip's motion is read at the first question, and kept."""
         try:
-            scene = self._scene(source, settings)
-            moving = self._driving(driving, settings, lambda *_: None)
-            self._motion(moving, lambda *_: None)
-            return render_still(scene, moving, row, settings, lambda *_: None)
+            scene, moving = self._scene(source, asked), self._driving(driving, asked, _nobody)
+            self._motion(moving, asked, _nobody)
+            return render_still(scene, moving, row, asked.settings, _nobody)
         except FommError as error:
             raise hidden(error, source, driving) from error
 
-    def scene(self, source: Stored, crop: str = "center") -> Scene:
+    def scene(self, source: Stored, asked: Asked) -> Scene:
         """A source, ready to be rendered."""
         try:
-            return self._scene(source, Settings(crop_source=crop))
+            return self._scene(source, asked)
         except FommError as error:
             raise hidden(error, source) from error
 
-    def _scene(self, source: Stored, settings: Settings) -> Scene:
+    def _runner(self, asked: Asked) -> Runner:
+        return Runner(self.engines.get(asked.words["weights"]))
+
+    def _scene(self, source: Stored, asked: Asked) -> Scene:
+        crop, size, runner = asked.settings.crop_source, asked.settings.size, self._runner(asked)
         with self._opening:
             return self._kept.get(
-                ("source", source.id, settings.crop_source),
-                lambda: open_scene(Runner(self.engine), source.path, settings.crop_source, settings.face_detector),
+                ("source", source.id, asked.words["weights"], crop, size),
+                lambda: open_scene(runner, source.path, crop, size=size),
                 scene_bytes,
             )
 
-    def _driving(self, driving: Stored, settings: Settings, progress: Progress) -> Driving:
-        bounded = self._bounded(progress)
+    def _driving(self, driving: Stored, asked: Asked, progress: Progress) -> Driving:
+        settings, engine, bounded = asked.settings, self._runner(asked).engine, self._bounded(progress)
+        part = settings.begin, settings.end
+        if motion_file.is_motion(driving.path) and any(part):
+            raise FommError(f"{driving.name} is a motion file.", "start and end are for clips: use its trim.")
         with self._opening:
             return self._kept.get(
-                ("driving", driving.id, settings.crop_driving),
-                lambda: open_driving(driving.path, self.engine.size, replace(settings, force=False), bounded),
+                ("driving", driving.id, asked.words["weights"], settings.crop_driving, *part, settings.allow_damaged),
+                lambda: open_driving(driving.path, engine.size, settings, bounded, engine.family.crop),
                 driving_bytes,
             )
 
-    def _motion(self, driving: Driving, progress: Progress) -> None:
+    def _motion(self, driving: Driving, asked: Asked, progress: Progress) -> None:
         """Read a motion once, whoever asks at the same time."""
         with self._reading:
-            driving.motion(Runner(self.engine), self._bounded(progress))
+            driving.motion(self._runner(asked), self._bounded(progress))
+
+    def _forget(self) -> None:
+        with self._opening:
+            self._kept.clear()
 
     def _bounded(self, progress: Progress) -> Progress:
         """Frames are counted: what a file says of its length may be wrong."""
@@ -261,18 +244,5 @@ class Desk:
         return bounded
 
 
-class TakingTurns:
-    """An engine that any thread may call at any time: calls are made one after the other, in the order they came.
-
-    All of them in the one thread of `turns`: a network's helper threads belong to the thread that calls it.
-    """
-
-    def __init__(self, engine: Engine, turns: ThreadPoolExecutor) -> None:
-        self._engine, self._turns = engine, turns
-
-    def __getattr__(self, name: str) -> Any:
-        """The engine's own; a method in its turn."""
-        found = getattr(self._engine, name)
-        if not callable(found):
-            return found
-        return lambda *given, **named: self._turns.submit(found, *given, **named).result()
+def _nobody(stage: str, done: int, total: int | None) -> None:
+    """Hears of progress and says nothing."""

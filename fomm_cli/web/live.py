@@ -26,7 +26,6 @@ from fomm_cli.media.image import BROKEN_IMAGE, Frame
 from fomm_cli.web.access import visitor_of
 from fomm_cli.web.desk import Desk
 from fomm_cli.web.vault import Vault
-from fomm_cli.web.words import read
 
 HEADER = struct.Struct("<Id")
 LARGEST = 512 << 10
@@ -93,14 +92,14 @@ class Stage:
         if kind == "anchor" and live is not None:
             live.recentre()
             return live
-        asked = read(given.get("settings", {}))
+        asked = await run_in_threadpool(self.desk.asked, given.get("settings", {}))
         if kind == "controls" and live is not None:
             live.steer(asked.settings.controls)
             return live
         if kind != "start":
             raise FommError(f"There is no message {str(kind)[:40]!r} here.", "Known: start, controls, anchor.")
         source = self.vault.find(visitor_of(socket), given.get("source"))
-        scene = await run_in_threadpool(self.desk.scene, source, asked.settings.crop_source)
+        scene = await run_in_threadpool(self.desk.scene, source, asked)
         return Live(scene, asked.settings.controls, asked.settings.mode, asked.settings.adapt_scale)
 
 

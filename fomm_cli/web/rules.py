@@ -31,6 +31,7 @@ class Rules:
     keep         seconds that a file is kept after it was last used
     quota        bytes of one visitor's files; of all visitors together five times as many
     work         the folder in which the work folder is made; None = the system's for temporary files
+    certificate  files of a certificate chain and its key, for https; None = http
     """
 
     host: str = "127.0.0.1"
@@ -43,6 +44,7 @@ class Rules:
     keep: float = 3600
     quota: int = 2 << 30
     work: Path | None = None
+    certificate: tuple[Path, Path] | None = None
 
     @property
     def local(self) -> bool:

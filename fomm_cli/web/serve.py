@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import errno
 import socket
+import ssl
 from collections.abc import Callable
+from pathlib import Path
 
 import uvicorn
 
@@ -40,8 +42,18 @@ def listen(host: str, port: int) -> socket.socket:
     raise FommError(f"No port from {port} on is free.", "Name another with --port.")
 
 
+def check_certificate(certificate: Path, key: Path) -> None:
+    """Refuse files that https cannot be served with."""
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, password=lambda: "")
+    except (OSError, ValueError) as error:  # SSLError is an OSError
+        raise FommError(
+            f"{certificate} and {key} are no certificate with its key.", "Both are PEM files; the key has no password."
+        ) from error
+
+
 def serve(
-    open_engine: Callable[[], Engine],
+    open_engine: Callable[[str | None], Engine],
     door: socket.socket,
     rules: Rules,
     weights: str | None,
@@ -50,9 +62,9 @@ def serve(
     """Serve until a signal comes; `ready` is called once the engine runs. The work folder is gone afterwards."""
     vault = Vault(rules)
     try:
-        desk = Desk(open_engine, vault, rules)
+        desk = Desk(open_engine, vault, rules, weights)
         try:
-            app = make_app(desk, vault, rules, weights)
+            app = make_app(desk, vault, rules)
             settings = uvicorn.Config(
                 app,
                 log_level="warning",
@@ -61,6 +73,8 @@ def serve(
                 timeout_graceful_shutdown=2,
                 ws_max_size=1 << 20,
                 proxy_headers=False,
+                ssl_certfile=rules.certificate and rules.certificate[0],
+                ssl_keyfile=rules.certificate and rules.certificate[1],
             )
             ready()
             uvicorn.Server(settings).run(sockets=[door])

@@ -20,8 +20,8 @@ from fomm_cli.web.rules import RefusedError, Rules
 
 PREFIX = "fomm-web-"
 
-YOUNG = 60
-"""Seconds within which a folder that nobody holds may be one whose server is only starting."""
+_NEW = "fomm-new-"
+"""What a folder is called until it is held; nobody sweeps those."""
 
 SUFFIXES = {
     *(".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".heic", ".avif", ".jxl", ".gif", ".apng"),
@@ -64,10 +64,11 @@ class Vault:
         try:
             parent.mkdir(parents=True, exist_ok=True)
             sweep(parent)
-            self.folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
+            fresh = Path(tempfile.mkdtemp(prefix=_NEW, dir=parent))
+            self._held = _lock(fresh)
+            self.folder = fresh.rename(parent / fresh.name.replace(_NEW, PREFIX, 1))
         except OSError as error:
             raise disk.explain_os_error(error, parent) from error
-        self._held = _lock(self.folder)
         self._files: dict[str, Stored] = {}
         self._guard = threading.Lock()
         for name, file in (("portrait", "portrait.png"), ("clip", "driving.mp4")):
@@ -152,7 +153,7 @@ def sweep(parent: Path) -> None:
         with contextlib.suppress(OSError):
             found = folder.lstat()
             own = not hasattr(os, "getuid") or (found.st_uid == os.getuid() and found.st_mode & 0o77 == 0)
-            if folder.is_symlink() or not folder.is_dir() or not own or time.time() - found.st_mtime < YOUNG:
+            if folder.is_symlink() or not folder.is_dir() or not own:
                 continue
             if (held := _lock(folder)) is not None:
                 shutil.rmtree(folder, ignore_errors=True)

@@ -8,18 +8,23 @@ from typing import Any, NamedTuple
 from fomm_cli.animate.crops import check_crop
 from fomm_cli.animate.inputs import check_settings
 from fomm_cli.animate.layouts import LAYOUTS
-from fomm_cli.animate.settings import Settings
+from fomm_cli.animate.settings import Settings, parse_size, parse_time
 from fomm_cli.errors import FommError, nearest
 from fomm_cli.motion.controls import Controls
 
 FORMATS = ["mp4", "webm", "mov", "mkv", "gif"]
 
 DEFAULTS: dict[str, Any] = {
+    "weights": "",
     "mode": "relative",
     "adapt-scale": True,
     "anchor": "auto",
-    "crop-source": "center",
-    "crop-driving": "center",
+    "crop-source": "auto",
+    "crop-driving": "auto",
+    "size": "",
+    "start": "0",
+    "end": "",
+    "allow-damaged": False,
     "motion-scale": 1.0,
     "head": 1.0,
     "expression": 1.0,
@@ -33,24 +38,35 @@ DEFAULTS: dict[str, Any] = {
     "crf": 18,
     "format": "mp4",
 }
-"""Options of `fomm animate` without their dashes in front; `format` is the suffix of its output."""
+"""Options of `fomm animate` without their dashes in front; "" is an option left out, `format` its output's suffix."""
 
 
 class Asked(NamedTuple):
-    """What a visitor asked for; `words` holds all of `DEFAULTS`."""
+    """What a visitor asked for.
+
+    words    all of `DEFAULTS`
+    changed  those that are not as they would be by default
+    """
 
     settings: Settings
     words: dict[str, Any]
+    changed: dict[str, Any]
 
 
-def read(given: Any) -> Asked:
+def defaults(usual: tuple[str, bool] = ("relative", True)) -> dict[str, Any]:
+    """What is so where nobody says; `usual` as of an engine: mode, and whether relative movements are scaled."""
+    return DEFAULTS | {"mode": usual[0], "adapt-scale": usual[1]}
+
+
+def read(given: Any, usual: tuple[str, bool] = ("relative", True)) -> Asked:
     """Settings from a JSON object; what is not in it stays as it is by default.
 
     Raises FommError for an unknown word and for a value that the option would not take.
     """
     if not isinstance(given, dict):
         raise FommError("The settings are no object.", 'Give names and values, as {"head": 0.5}.')
-    words = dict(DEFAULTS)
+    bare = defaults(usual)
+    words = dict(bare)
     for name, value in given.items():
         if name not in DEFAULTS:
             raise FommError(f"There is no setting {name!r}.", nearest(str(name), list(DEFAULTS)))
@@ -68,25 +84,32 @@ def read(given: Any) -> Asked:
         anchor=words["anchor"],
         crop_source=words["crop-source"],
         crop_driving=words["crop-driving"],
+        size=parse_size(words["size"]) if words["size"] else None,
+        begin=parse_time(words["start"]),
+        end=parse_time(words["end"]) if words["end"] else None,
+        allow_damaged=words["allow-damaged"],
         controls=Controls(*(words[name] for name in _CONTROLS)),
         force_motion=words["force-motion"],
         audio=words["audio"],
         crf=words["crf"],
     )
     check_settings(settings)
-    return Asked(settings, words)
+    return Asked(settings, words, {name: word for name, word in words.items() if word != bare[name]})
 
 
+_NUMBERS = {"anchor", "size", "start", "end"}
 _CONTROLS = ("motion-scale", "head", "expression", "lock", "smooth", "clamp", "loop")
 
 
-def command(words: dict[str, Any], source: str, driving: str, output: str, weights: str | None) -> str:
-    """The line for a shell that makes the same file; options as they are by default are left out."""
+def command(asked: Asked, source: str, driving: str, output: str, weights: str | None) -> str:
+    """The line for a shell that makes the same file; options as they are by default are left out.
+
+    weights  what is used where the visitor did not say, None = the default ones
+    """
     line = ["fomm", "animate", _operand(source), _operand(driving), "-o", _operand(output)]
-    if weights is not None:
-        line += ["--weights", weights]
+    words = ({} if weights is None else {"weights": weights}) | asked.changed
     for name, value in words.items():
-        if value == DEFAULTS[name] or name == "format":
+        if name == "format":
             continue
         if isinstance(value, bool):
             line.append(f"--{name}" if value else f"--no-{name}")
@@ -109,8 +132,8 @@ def _like(default: Any, name: str, value: Any) -> Any:
     elif isinstance(default, int):
         fits = isinstance(value, int) and not isinstance(value, bool)
     else:
-        fits = isinstance(value, str) or (type(value) is int and name == "anchor")
-        value = str(value)[:200]
+        fits = isinstance(value, str) or (type(value) in (int, float) and name in _NUMBERS)
+        value = f"{value:.10g}" if isinstance(value, float) else str(value)[:200]
     if not fits:
         raise FommError(f"{name} cannot be {str(value)[:80]!r}.", f"By default it is {default!r}.")
     return value
