@@ -26,8 +26,6 @@ NO_TORCH = [
     "motion",
     "model/pose.py",
     "model/relative.py",
-    "model/live_portrait/space.py",
-    "model/regions/space.py",
     "animate",
     "engine/onnx.py",
     "engine/base.py",
@@ -35,6 +33,15 @@ NO_TORCH = [
     "config/schema.py",
     "__init__.py",
 ]
+
+
+LIGHT_HALF = {"config.py", "family.py", "pose.py", "published.py", "space.py", "upstream.py"}
+"""Of each family."""
+
+
+def is_light(path: Path) -> bool:
+    name = path.relative_to(PACKAGE)
+    return name.as_posix().startswith(tuple(NO_TORCH)) or (len(name.parts) == 3 and name.name in LIGHT_HALF)
 
 
 def floor_of(room: str) -> int:
@@ -81,7 +88,7 @@ def test_imports_point_down(path: Path) -> None:
 
 @pytest.mark.parametrize(
     "path",
-    [path for path in FILES if str(path.relative_to(PACKAGE)).startswith(tuple(NO_TORCH))],
+    [path for path in FILES if is_light(path)],
     ids=lambda path: str(path.relative_to(PACKAGE)),
 )
 def test_light_rooms_do_not_import_torch(path: Path) -> None:
@@ -101,6 +108,14 @@ def test_help_needs_neither_torch_nor_pydantic() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "animate" in done.stdout
+
+
+def test_asking_families_needs_no_torch() -> None:
+    code = (
+        "import sys; from fomm_cli.model.families import FAMILIES; [each.published() for each in FAMILIES.values()]; "
+    )
+    code += "sys.exit(int('torch' in sys.modules))"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 
 def test_importing_the_package_costs_nothing() -> None:

@@ -91,7 +91,7 @@ class Network:
 
     @torch.inference_mode()
     def start(self, source: Tensor, initial: Tensor, mode: Mode, adapt_scale: bool = True) -> Performance:
-        encoded = self.model.encode(source)
+        family, encoded = self.model.family, self.model.encode(source)
         kp_source = self.model.detect(source)
         kp_initial = self.model.detect(initial) if mode == "relative" else kp_source
 
@@ -99,8 +99,9 @@ class Network:
         def perform(driving: Tensor) -> Take:
             found = self.model.detect(driving)
             pose = found
-            if mode == "relative":
-                pose = self.model.family.transfer(kp_source, found, kp_initial, "relative", adapt_scale)
+            if mode != "reconstruction":
+                moved = family.transfer(kp_source, found, kp_initial, mode, adapt_scale)
+                pose = family.settle(self.model, kp_source, moved)
             # What lies behind moves with the camera only where both are frames of one clip.
             background = self.model.background(source.expand_as(driving), driving) if mode == "reconstruction" else None
             rendered = self.model.render(encoded, kp_source, pose, background=background, deformed=False)

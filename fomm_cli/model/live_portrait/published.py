@@ -7,13 +7,13 @@ Both releases are the same five files: torch's `.pth` (github.com/KwaiVGI/LivePo
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, Any
 
 from fomm_cli.model.live_portrait.config import LivePortraitConfig
 from fomm_cli.model.published import Architecture, Shapes
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 WHAT = "A LivePortrait is five files, .pth or .safetensors, in one folder: appearance_feature_extractor and four more."
 FILES: tuple[str, ...] = (
@@ -70,7 +70,7 @@ def divided(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
             continue
         weight, u, v = (state.pop(f"{stem}{end}").double() for end in ("_orig", "_u", "_v"))
         if u.shape == weight.shape[:1] and v.numel() * len(u) == weight.numel():
-            state[stem] = (weight / torch.dot(u, weight.flatten(1) @ v)).float()
+            state[stem] = (weight / (u @ (weight.flatten(1) @ v))).float()
     return state
 
 
