@@ -17,6 +17,7 @@ from PIL import Image
 
 from fomm_cli.commands.app import main
 from fomm_cli.detectors import portrait
+from fomm_cli.detectors.protocol import Detection
 from fomm_cli.engine.choose import make_engine
 from fomm_cli.media.video import probe, read_frames
 from fomm_cli.weights.file import save_weights
@@ -147,6 +148,35 @@ def test_portrait_crops_turn_with_the_face(ran: Ran, monkeypatch: pytest.MonkeyP
     wide = ran(driving="wide.mp4", out="wide.mp4")
     assert wide["crop_driving"][2] == wide["crop_driving"][3] < 64
     assert ran(out="square.mp4")["crop_driving"] == [0, 0, 64, 64]  # a square clip is taken whole
+
+
+def test_turned_crops_are_put_back_too(ran: Ran, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = frame("source", 96)
+    monkeypatch.setattr("fomm_cli.detectors.faces.FaceDetector", Boxed)
+    monkeypatch.setattr(portrait, "finder_of", lambda find: portrait.Finder(find, Fixed(face(96, 0.3) * 0.6 + 20)))
+    done = ran("--crop-source", "auto", "--face", "largest", out="whole")
+    made = frames(done["path"])
+    assert done["size"] == [96, 96]
+    left, top, width, height = done["crop_source"]
+    outside = np.ones((96, 96), bool)
+    outside[max(top, 0) : top + height, max(left, 0) : left + width] = False
+    assert outside.sum() > 500
+    changed = np.abs(made - source).max(axis=(0, 3)) > 0
+    assert not changed[outside].any()
+    assert changed.mean() > 0.2
+    box = ran("--crop-source", "auto", "--face", "20,20,60,60", out="box")  # the same, upright
+    assert box["crop_source"] == [20, 20, 60, 60]
+    assert not (np.abs(frames(box["path"]) - source).max(axis=(0, 3)) > 0)[:20].any()
+
+
+class Boxed:
+    """Sees one face."""
+
+    def __init__(self, path: Path | None) -> None:
+        pass
+
+    def faces(self, frame: NDArray[np.uint8]) -> list[Detection]:
+        return [Detection((30.0, 30.0, 60.0, 60.0), 0.9)]
 
 
 def test_what_shows_no_face_is_sent_to_the_other_families(ran: Ran, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator, Mapping
 from fractions import Fraction
 from itertools import islice
 from pathlib import Path
@@ -12,24 +12,30 @@ from typing import Any
 
 import numpy as np
 
+from fomm_cli.animate.compose import Part
 from fomm_cli.animate.driving import Driving, open_driving
 from fomm_cli.animate.inputs import check_asked
 from fomm_cli.animate.layouts import LAYOUTS, Step
 from fomm_cli.animate.redirect import redirect_clip
+from fomm_cli.animate.role import Role, cast
 from fomm_cli.animate.runner import Runner
-from fomm_cli.animate.scene import Scene, is_clip, open_scene
-from fomm_cli.animate.settings import Output, Progress, Report, Settings, Still, parse_anchor
+from fomm_cli.animate.scene import is_clip
+from fomm_cli.animate.settings import Face, Output, Progress, Report, Settings, Still
 from fomm_cli.animate.stream import threaded
+from fomm_cli.animate.whole import Stage, check_stage, open_stage
 from fomm_cli.engine.base import Engine, check_motion
 from fomm_cli.engine.choose import as_engine
 from fomm_cli.errors import FommError
 from fomm_cli.media.image import Frame
 from fomm_cli.media.video import VideoWriter
 from fomm_cli.model.pose import pick
-from fomm_cli.motion.controls import Steered, steer
-from fomm_cli.motion.fit import check_fit
-from fomm_cli.motion.motion import CLOSE, FAR, Anchor, Motion, jitter
+from fomm_cli.motion.motion import jitter
 from fomm_cli.weights.catalogue import DEFAULT
+
+_AHEAD = 1 << 27
+"""Bytes of composed frames that may wait to be written."""
+
+_NONE: Frame = np.zeros((0, 0, 3), np.uint8)
 
 __all__ = ["Output", "Report", "Settings", "animate", "animate_clip", "render_clip", "render_still"]
 
@@ -72,27 +78,38 @@ def animate_clip(
     source, driving = Path(source), Path(driving)
     check_motion(engine, settings.mode, settings.adapt_scale)
     check_asked(source, driving, outputs, settings)
+    check_stage(engine, settings)
     begun, runner = time.perf_counter(), Runner(engine)
     family = engine.family.configured(settings.options)
     moving = open_driving(driving, engine.size, settings, progress, family.crop)
-    crop = family.crop if settings.crop_source == "auto" else settings.crop_source
-    if family.takes_clips and is_clip(source):
+    if settings.paste is None and family.takes_clips and is_clip(source):
+        crop = family.crop if settings.crop_source == "auto" else settings.crop_source
         return redirect_clip(runner, family, source, crop, moving, outputs, settings, progress)
-    scene = open_scene(runner, source, crop, settings.face_detector, family=family, size=settings.size)
-    report = render_clip(scene, moving, outputs, settings, progress)
+    stage = open_stage(runner, source, settings, family)
+    others = {
+        number: open_driving(path, engine.size, settings, progress, family.crop)
+        for number, path in (settings.paste.drive if settings.paste else ())
+    }
+    report = render_clip(stage, moving, outputs, settings, progress, others)
     report.seconds = time.perf_counter() - begun
     return report
 
 
 def render_clip(
-    scene: Scene, driving: Driving, outputs: list[Output], settings: Settings, progress: Progress
+    stage: Stage,
+    driving: Driving,
+    outputs: list[Output],
+    settings: Settings,
+    progress: Progress,
+    others: Mapping[int, Driving] | None = None,
 ) -> Report:
-    """The same with a source and a driving that are open already; both may serve again."""
+    """The same with a source and a driving that are open already; both may serve again.
+
+    others  what else drives some of the source's faces, by their numbers
+    """
     begun, count = time.perf_counter(), 0
     for path, layout in outputs:
-        if layout != "result" and (not driving.has_pictures or settings.controls.loop != "none"):
-            why = "a loop is shown alone" if driving.has_pictures else "a motion file has no pictures"
-            raise FommError(f"{path} cannot show the driving: {why}.", "Use --layout result.")
+        _check_layout(stage, driving, path, layout, settings)
     sounds = settings.audio == "driving" and driving.has_sound and settings.controls.loop == "none"
     with contextlib.ExitStack() as stack:
         sound, begin = stack.enter_context(driving.sound()) if sounds else (None, Fraction(0))
@@ -114,77 +131,63 @@ def render_clip(
             )
             for path, layout in outputs
         ]
-        motion = driving.motion(scene.runner, progress)
-        engine = scene.runner.engine
-        warnings = check_fit(motion, engine.family.name, scene.pose, engine.detector, settings.force_motion)
-        anchor, steered = _steered(scene, motion, settings)
+        roles = cast(stage.faces, driving, others or {}, settings, progress)
         shown = driving if any(layout != "result" for _, layout in outputs) else None
-        steps, points = _steps(scene, motion, steered, settings, shown), []
-        with contextlib.closing(threaded(steps, 4 * scene.runner.batch)) as ready:
+        timing, points = roles[0].steered.motion, []
+        drawn = threaded(_drawn(roles, shown), 4 * stage.runner.batch)
+        depth = max(1, min(4, _AHEAD // (3 * stage.size[0] * stage.size[1])))
+        with contextlib.closing(threaded(_composed(stage, drawn), depth)) as ready:
             for count, step in enumerate(ready, 1):
                 for picture, writer in writers:
-                    writer.write(picture(scene, step), step.time, step.lasts)
+                    writer.write(picture(stage, step), step.time, step.lasts)
                 points.append(step.moved[0][step.row])
-                progress("render", count, len(steered.motion))
-    if anchor is not None and anchor.distance is not None and anchor.distance > FAR:
-        warnings.append(_far(anchor))
-    warnings += driving.warnings
+                progress("render", count, len(timing))
+    warnings = [said for role in roles for said in role.warnings] + list(driving.warnings)
     heard = any(writer.heard for _, writer in writers)
     if (sounds or (driving.mute and settings.audio == "driving")) and not heard and _take_sound(outputs):
         why = driving.mute or "none of it can be decoded"
         warnings.append(f"The sound of {driving.path} was left out: {why}.")
     if settings.controls.loop != "none" and settings.audio == "driving" and driving.has_sound:
         warnings.append("A loop has no sound.")
+    first = roles[0]
     return Report(
         outputs=[Path(path) for path, _ in outputs],
         frames=count,
-        size=scene.size,
-        rate=motion.rate,
-        variable_rate=motion.variable_rate,
+        size=stage.size,
+        rate=timing.rate,
+        variable_rate=timing.variable_rate,
         has_audio=heard,
-        crop_source=scene.box,
+        crop_source=stage.box,
         crop_driving=driving.box,
-        anchor=anchor.index if anchor else None,
-        distance=anchor.distance if anchor else None,
+        anchor=first.anchor.index if first.anchor else None,
+        distance=first.anchor.distance if first.anchor else None,
         seconds=time.perf_counter() - begun,
-        clamped=steered.clamped,
-        jitter=jitter(np.stack(points)) * (min(engine.output_size) - 1) / 2,
-        loop_jump=steered.loop_jump,
-        warnings=[*warnings, *steered.warnings],
+        clamped=first.steered.clamped,
+        jitter=jitter(np.stack(points)) * (min(stage.runner.engine.output_size) - 1) / 2,
+        loop_jump=first.steered.loop_jump,
+        warnings=list(dict.fromkeys([*stage.warnings, *warnings])),
+        faces=[_told(role) for role in roles] if settings.paste else [],
     )
 
 
-def render_still(scene: Scene, driving: Driving, row: int, settings: Settings, progress: Progress) -> Still:
+def render_still(stage: Stage, driving: Driving, row: int, settings: Settings, progress: Progress) -> Still:
     """One frame of what `render_clip` would render; the motion of the driving is read once and kept by it."""
-    motion = driving.motion(scene.runner, progress)
-    engine = scene.runner.engine
-    warnings = check_fit(motion, engine.family.name, scene.pose, engine.detector, settings.force_motion)
-    anchor, steered = _steered(scene, motion, settings)
-    row = min(max(row, 0), len(steered.motion) - 1)
-    moved = scene.transfer(steered.motion.at(row), steered.anchor, settings.mode, settings.adapt_scale)
-    if anchor is not None and anchor.distance is not None and anchor.distance > FAR:
-        warnings.append(_far(anchor))
-    return Still(next(scene.render(moved)), row, len(steered.motion), anchor, [*warnings, *steered.warnings])
+    roles = cast(stage.faces, driving, {}, settings, progress)
+    first = roles[0]
+    row = min(max(row, 0), len(first.steered.motion) - 1)
+    parts = [next(role.scene.draw(role.moved(slice(row, row + 1))[1])) for role in roles]
+    warnings = [said for role in roles for said in role.warnings]
+    return Still(stage.compose(parts), row, len(first.steered.motion), first.anchor, warnings)
 
 
-def _steered(scene: Scene, motion: Motion, settings: Settings) -> tuple[Anchor | None, Steered]:
-    """The motion as the source takes it, and the frame that stands for the source; none where nothing is relative."""
-    if settings.mode != "relative":
-        if motion.relative:
-            raise FommError("This motion was extracted with --private: it is relative.", "Use --mode relative.")
-        if settings.controls.idle:
-            return None, Steered(motion, None)
-    anchor = motion.anchored(scene.pose, parse_anchor(settings.anchor))
-    return anchor, steer(motion, settings.controls, anchor.index)
+def _drawn(roles: list[Role], shown: Driving | None) -> Iterator[tuple[list[Part], Step]]:
+    """Batch by batch: the motion of each role made its source's; with what was seen, and the pictures it was seen in.
 
-
-def _steps(scene: Scene, seen: Motion, steered: Steered, settings: Settings, shown: Driving | None) -> Iterator[Step]:
-    """Batch by batch: the steered motion made the source's; with what was `seen`, and the pictures it was seen in."""
-    size, timing = scene.runner.batch, steered.motion
+    Steps have no result yet.
+    """
+    first = roles[0]
+    size, timing = first.scene.runner.batch, first.steered.motion
     pictures = None if shown is None else threaded(shown.read(), 2 * size)
-    initial = steered.anchor
-    if initial is not None and len(seen) == 1:
-        initial = scene.family.resting(initial)
     with contextlib.closing(pictures) if pictures is not None else contextlib.nullcontext():
         for start in range(0, len(timing), size):
             span = slice(start, min(start + size, len(timing)))
@@ -193,22 +196,45 @@ def _steps(scene: Scene, seen: Motion, steered: Steered, settings: Settings, sho
                 frames = [frame for frame, _, _ in islice(pictures, len(frames))]
                 if len(frames) < span.stop - start:
                     raise FommError("The driving clip changed while it was read.", "Run the command again.")
-            poses = pick(timing.poses, span)
-            moved = scene.transfer(poses, initial, settings.mode, settings.adapt_scale)
+            poses, moved = first.moved(span)
             if frames[0] is not None:  # a layout that shows the driving marks what was seen in it
-                poses = pick(seen.poses, span)
-            for row, result in enumerate(scene.render(moved)):
+                poses = pick(first.seen.poses, span)
+            drawn = [first.scene.draw(moved), *(role.scene.draw(role.moved(span)[1]) for role in roles[1:])]
+            for row, parts in enumerate(zip(*drawn, strict=True)):
                 at = start + row
-                yield Step(result, timing.times[at], timing.lasts(at), frames[row], poses, moved, row)
+                step = Step(_NONE, timing.times[at], timing.lasts(at), frames[row], poses, moved, row)
+                yield list(parts), step
+
+
+def _composed(stage: Stage, drawn: Generator[tuple[list[Part], Step], None, None]) -> Iterator[Step]:
+    with contextlib.closing(drawn):
+        for parts, step in drawn:
+            yield step._replace(result=stage.compose(parts))
+
+
+def _check_layout(stage: Stage, driving: Driving, path: str | Path, layout: str, settings: Settings) -> None:
+    if layout == "result":
+        return
+    why = ""
+    if not driving.has_pictures:
+        why = "a motion file has no pictures"
+    elif settings.controls.loop != "none":
+        why = "a loop is shown alone"
+    elif settings.paste is not None and settings.paste.extend == "stop":
+        why = "with --extend stop the result may end before it"
+    if why:
+        raise FommError(f"{path} cannot show the driving: {why}.", "Use --layout result.")
+    if layout == "keypoints" and settings.paste is not None:
+        why = "they belong to parts of the picture"
+        raise FommError(f"{path} cannot show keypoints: {why}.", "Leave out --paste-back.")
+
+
+def _told(role: Role) -> Face:
+    anchor = role.anchor
+    return Face(
+        role.scene.box, role.driving.path, anchor.index if anchor else None, anchor.distance if anchor else None
+    )
 
 
 def _take_sound(outputs: list[Output]) -> bool:
     return any(Path(path).suffix.lower() not in {"", ".gif"} for path, _ in outputs)
-
-
-def _far(anchor: Anchor) -> str:
-    return (
-        f"The nearest driving frame ({anchor.index}) is far from the source's pose (distance {anchor.distance:.2f}, "
-        f"close is below {CLOSE}): expect distortions. Choose a source that looks the same way, or crop both alike "
-        "(--crop-source, --crop-driving)."
-    )

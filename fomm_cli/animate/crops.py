@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fomm_cli.boxes import Box, center_box, pad_box, parse_box, shaped
+from fomm_cli.boxes import Box, Edges, center_box, pad_box, parse_box, shaped
 from fomm_cli.errors import FommError, nearest
 from fomm_cli.media.image import Frame
 
@@ -86,6 +86,15 @@ def portrait_matrix(picture: Frame, path: Path, size: tuple[int, int], detector:
     found = portrait_finder(detector)(picture)
     if found is None:
         raise _faceless(str(path))
+    return found.matrix(size[0])
+
+
+def face_matrix(picture: Frame, face: Edges, size: tuple[int, int]) -> NDArray[np.float64]:
+    """Likewise, of a face whose box from brow to chin is known."""
+    from fomm_cli.detectors.portrait import SOURCE, finder_of
+
+    found = finder_of(lambda _: face).find(picture, SOURCE)
+    assert found is not None
     return found.matrix(size[0])
 
 

@@ -25,10 +25,11 @@ def check_asked(source: Path, driving: Path, outputs: list[Output], settings: Se
             f"{driving} is a pickle, which may run code when it is read: it stays closed.",
             "Take the clip that it was made from.",
         )
+    drivings = [clip for _, clip in settings.paste.drive] if settings.paste else []
     for path, layout in outputs:
         if layout not in LAYOUTS:
             raise FommError(f"There is no layout {layout!r}.", nearest(layout, list(LAYOUTS)))
-        for read in (source, driving):
+        for read in (source, driving, *drivings):
             _check_distinct(Path(path), read)
 
 

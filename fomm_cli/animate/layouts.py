@@ -10,7 +10,7 @@ import numpy as np
 
 from fomm_cli import draw
 from fomm_cli.animate.compose import resized
-from fomm_cli.animate.scene import Scene
+from fomm_cli.animate.whole import Stage
 from fomm_cli.media.image import Frame, resize
 
 
@@ -39,16 +39,17 @@ def _beside(pictures: list[Frame]) -> Frame:
     return np.concatenate(same, axis=1)
 
 
-def _result(scene: Scene, step: Step) -> Frame:
+def _result(scene: Stage, step: Step) -> Frame:
     return step.result
 
 
-def _side_by_side(scene: Scene, step: Step) -> Frame:
+def _side_by_side(scene: Stage, step: Step) -> Frame:
     assert step.driving is not None
     return _beside([scene.source, step.driving, step.result])
 
 
-def _keypoints(scene: Scene, step: Step) -> Frame:
+def _keypoints(stage: Stage, step: Step) -> Frame:
+    (scene,) = stage.faces
     assert step.driving is not None
     shown = [(scene.source, scene.pose, 0), (step.driving, step.poses, step.row), (step.result, step.moved, step.row)]
     return _beside([_marked(resized(picture, scene.size), pose, row) for picture, pose, row in shown])
@@ -59,7 +60,7 @@ def _marked(picture: Frame, pose: Any, row: int) -> Frame:
     return draw.keypoints(picture, pose[0][row, :, :2], None if frames is None else frames[row])
 
 
-LAYOUTS: dict[str, Callable[[Scene, Step], Frame]] = {
+LAYOUTS: dict[str, Callable[[Stage, Step], Frame]] = {
     "result": _result,
     "side-by-side": _side_by_side,
     "keypoints": _keypoints,

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from fomm_cli.animate.compose import Enlarger
+from fomm_cli.animate.compose import Enlarger, Map, Part
 from fomm_cli.animate.crops import crop_box, portrait_matrix
 from fomm_cli.animate.runner import Runner, check_frame
 from fomm_cli.boxes import Box, center_box
+from fomm_cli.engine.base import Engine
 from fomm_cli.errors import FommError
 from fomm_cli.media import affine
-from fomm_cli.media.image import Frame, fit, read_image
+from fomm_cli.media.image import Frame, fit, read_image, resize
 from fomm_cli.media.video import read_frames
 from fomm_cli.media.write import MOVIES
 from fomm_cli.model.family import Family
 
-NO_FLOW = "Leave the size to the network. An export of an earlier version has it once it is exported again."
 _CLIPS = {*MOVIES, ".avi", ".mpg", ".mpeg"}
 
 
@@ -35,6 +35,8 @@ class Scene:
     family   of the engine, with the options of this animation
     size     (H, W) of the frames that come out: the network's, or what `sized` made of a word; larger ones show the
              picture itself, moved (see `compose.Enlarger`)
+    taper    (h, w) of the engine's `motion_size`: how freely each place moves; None = all of it
+    rest     what the network drew of the source in its own pose, where `needs_rest`; known once something was drawn
     """
 
     def __init__(
@@ -44,13 +46,14 @@ class Scene:
         crop: Box | affine.Matrix | None = None,
         family: Family | None = None,
         frames: int | str | None = None,
+        detail: float = 1.0,
     ) -> None:
-        """crop: a box, the matrix of a turned one, or None = the middle; frames: as `--size`."""
+        """crop: a box, the matrix of a turned one, or None = the middle; frames: as `--size`; detail: of `Enlarger`."""
         check_frame(picture)
         size, result = runner.engine.size, runner.engine.output_size
-        self.runner = runner
+        self.runner, self.detail = runner, detail
         self.family = family or runner.engine.family
-        self.picture = picture
+        self.picture, self._crop = picture, crop
         if isinstance(crop, np.ndarray):
             self.matrix, self.box = crop, affine.bounds(crop, result)
             self.source = fit(affine.crop(picture, crop, result), size)
@@ -59,19 +62,31 @@ class Scene:
             self.matrix = affine.box_matrix(self.box, result)
             self.source = fit(picture, size, crop)
         self.pose = runner.detect([self.source])
+        self.size = result if frames is None else self._sized(frames)
+        if self.size != result:
+            check_flow(runner.engine, self.turned)
+        self.taper: Map | None = None
+        self.needs_rest = self.size != result
+        self.rest: Part | None = None
         self.encoded: Any = None
-        self.size = runner.engine.output_size
-        self.enlarger: Enlarger | None = None
-        if frames is not None:
-            self.size = self._sized(frames)
-            if self.size != runner.engine.output_size:
-                if runner.engine.motion_size is None or isinstance(crop, np.ndarray):
-                    raise FommError(f"{runner.engine.name} has no flow to enlarge pictures by.", NO_FLOW)
-                self.enlarger = Enlarger(fit(picture, self.size, crop), self.source)
+        self._enlarger: Enlarger | None = None
+
+    @property
+    def turned(self) -> bool:
+        """Whether the crop does not stand upright."""
+        return isinstance(self._crop, np.ndarray)
+
+    warnings: Sequence[str] = ()
+
+    @property
+    def faces(self) -> Sequence[Scene]:
+        """The parts of the picture that move: as a rule all of it, as one."""
+        return (self,)
 
     def _sized(self, size: int | str) -> tuple[int, int]:
-        """The network's shape with a shorter side of so many pixels, or as large as the part that it sees."""
-        height, width = self.runner.engine.size
+        """The result's shape with a shorter side of so many pixels, or as large as the part that is seen; never smaller
+        than the network's own."""
+        height, width = self.runner.engine.output_size
         own = min(height, width)
         side = min(self.box.width, self.box.height) if size == "source" else int(size)
         return round(height * max(side, own) / own), round(width * max(side, own) / own)
@@ -87,11 +102,44 @@ class Scene:
 
     def render(self, moved: Any) -> Iterator[Frame]:
         """The source in poses made its own by `transfer`: as many frames, in the same order, lazily."""
+        return (self.compose([part]) for part in self.draw(moved))
+
+    def draw(self, moved: Any) -> Iterator[Part]:
+        """What the network makes of them, for `compose`, which may run in another thread."""
         if self.encoded is None:
             self.encoded = self.runner.engine.encode(self.source)
-        if self.enlarger is None:
-            return self.runner.render(self.encoded, self.pose, moved)
-        return map(self.enlarger, self.runner.parts(self.encoded, self.pose, moved))
+            if self.needs_rest:
+                self.rest = next(self._drawn(self.pose))
+        return self._drawn(moved)
+
+    def _drawn(self, moved: Any) -> Iterator[Part]:
+        if self.runner.engine.motion_size is None or not self.needs_rest:
+            return map(Part, self.runner.render(self.encoded, self.pose, moved))
+        return self.runner.parts(self.encoded, self.pose, moved, self.taper)
+
+    def compose(self, parts: Sequence[Part]) -> Frame:
+        """A frame of what the network drew."""
+        if self.rest is None:
+            return parts[0].frame
+        if self._enlarger is None:
+            box = self._crop if isinstance(self._crop, Box) else None
+            picture = fit(self.picture, self.size, box)
+            self._enlarger = Enlarger(picture, self.rest, self.size, detail=self.detail)
+        return self._enlarger(parts[0])
+
+
+def check_flow(engine: Engine, turned: bool = False) -> None:
+    """Refuse what needs a flow where there is none, and where it cannot be followed."""
+    if turned:
+        raise FommError(
+            "A turned crop has no size but its own.", "Leave out --size, or crop by center, pad, face or x,y,w,h."
+        )
+    if engine.motion_size is None:
+        title = engine.family.title
+        raise FommError(
+            f"{title}, run by {engine.name}, gives no flow to move a larger picture by.",
+            "Leave out --size. Of an export of an earlier version: export it again.",
+        )
 
 
 def open_scene(
@@ -102,24 +150,40 @@ def open_scene(
     clips: bool = False,
     family: Family | None = None,
     size: int | str | None = None,
+    longest: int | None = None,
+    detail: float = 1.0,
 ) -> Scene:
     """The scene of a picture file. With `clips` a video stands for its first frame.
 
     crop_source   as in `crop_box`; auto: the family's own; portrait: turned with the face
     """
     family = family or runner.engine.family
+    picture = open_picture(path, clips, longest)
     crop_source = family.crop if crop_source == "auto" else crop_source
+    crop = source_crop(runner, picture, path, crop_source, face_detector)
+    return Scene(runner, picture, crop, family, size, detail)
+
+
+def open_picture(path: Path, clips: bool = False, longest: int | None = None) -> Frame:
+    """The source of a file, its longer side at most so many pixels. With `clips` a video stands for its first frame."""
     picture = next(read_frames(path, 0, 1)) if clips and path.suffix.lower() in _CLIPS else read_source(path)
     check_picture(path, picture)
-    if crop_source == "center":  # the scene's own way, to fractions of a pixel
-        return Scene(runner, picture, family=family, frames=size)
-    if crop_source == "portrait":
-        return Scene(
-            runner, picture, portrait_matrix(picture, path, runner.engine.output_size, face_detector), family, size
-        )
+    factor = 1.0 if longest is None else longest / max(picture.shape[:2])
+    if factor >= 1:
+        return picture
+    return resize(picture, (max(1, round(picture.shape[0] * factor)), max(1, round(picture.shape[1] * factor))))
+
+
+def source_crop(
+    runner: Runner, picture: Frame, path: Path, text: str, detector: Path | None
+) -> Box | affine.Matrix | None:
+    """The crop of a word or of numbers; None is the middle, to fractions of a pixel."""
+    if text == "center":
+        return None
+    if text == "portrait":
+        return portrait_matrix(picture, path, runner.engine.output_size, detector)
     height, width = runner.engine.size
-    extent = (picture.shape[0], picture.shape[1])
-    return Scene(runner, picture, crop_box(crop_source, extent, width / height, picture, face_detector), family, size)
+    return crop_box(text, (picture.shape[0], picture.shape[1]), width / height, picture, detector)
 
 
 def check_picture(path: Path, picture: Frame) -> None:

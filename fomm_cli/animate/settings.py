@@ -26,6 +26,43 @@ class Output(NamedTuple):
     layout: str = "result"
 
 
+EXTENDS = ["hold", "loop", "stop"]
+COLOURS = ["border", "off"]
+
+
+@dataclass(frozen=True)
+class Paste:
+    """How what moves is put back into the whole picture.
+
+    faces         which of it, as `faces.parse_face` reads it; none: as `crop_source` says, and for auto the largest
+    drive         what else drives faces, by their numbers in the order of `faces`
+    extend        what a face does whose own driving is over: "hold" its pose, "loop", or "stop" all
+    pin           share of a crop's side over which movement dies away towards its border; None = PIN where there is a
+                  flow to hold
+    feather       share over which its pixels fade into the picture's
+    colour_match  "border": contrast and levels as those of the picture round it, once for all frames; "off"
+    """
+
+    faces: tuple[str, ...] = ()
+    drive: tuple[tuple[int, Path], ...] = ()
+    extend: str = "hold"
+    pin: float | None = None
+    feather: float = 0.1
+    colour_match: str = "border"
+
+
+PIN = 0.2
+
+
+class Face(NamedTuple):
+    """A part of a picture that was animated: where, by what, and from which of its frames."""
+
+    box: Box
+    driving: Path
+    anchor: int | None
+    distance: float | None
+
+
 @dataclass(frozen=True)
 class Settings:
     """How to animate; what each means stands in `docs/animate.md`."""
@@ -37,6 +74,9 @@ class Settings:
     crop_driving: str = "auto"
     face_detector: Path | None = None
     size: int | str | None = None
+    max_size: int | None = None
+    detail: float = 1.0
+    paste: Paste | None = None
     controls: Controls = field(default_factory=Controls)
     force_motion: bool = False
     audio: str = "driving"
@@ -59,6 +99,7 @@ class Report:
     clamped           frames whose movement was kept from tearing
     jitter            root mean square of second differences of the rendered points, in pixels a frame squared
     loop_jump         the step over a loop's end in steps of the usual size; None without --loop
+    faces             with paste-back: the parts that moved
     seconds           from the first frame read to the last file finished
     """
 
@@ -77,6 +118,7 @@ class Report:
     jitter: float = 0.0
     loop_jump: float | None = None
     warnings: list[str] = field(default_factory=list)
+    faces: list[Face] = field(default_factory=list)
 
 
 class Still(NamedTuple):

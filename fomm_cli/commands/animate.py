@@ -26,6 +26,7 @@ from fomm_cli.commands.controls import (
     controls,
 )
 from fomm_cli.commands.options import (
+    NONE,
     Audio,
     Crf,
     Device,
@@ -39,6 +40,21 @@ from fomm_cli.commands.options import (
     Precision,
     PrecisionName,
     Weights,
+)
+from fomm_cli.commands.pictures import (
+    ColourChoice,
+    ColourMatch,
+    Detail,
+    Drive,
+    Extend,
+    ExtendChoice,
+    FaceChoice,
+    Feather,
+    MaxSize,
+    PasteBack,
+    Pin,
+    Size,
+    paste,
 )
 from fomm_cli.errors import FommError, UsageError, counted
 
@@ -71,9 +87,16 @@ def animate(
     crop_driving: str = typer.Option(
         "auto", "--crop-driving", metavar="CROP", help="auto, center, pad, face, portrait, motion or x,y,w,h."
     ),
-    size: str | None = typer.Option(
-        None, "--size", metavar="PX|source", help="Shorter side of the frames, or the source's own; else the network's."
-    ),
+    size: Size = None,
+    max_size: MaxSize = None,
+    detail: Detail = 1.0,
+    paste_back: PasteBack = None,
+    faces: FaceChoice = NONE,
+    drive: Drive = NONE,
+    extend: ExtendChoice = Extend.HOLD,
+    pin: Pin = None,
+    feather: Feather = 0.1,
+    colour_match: ColourChoice = ColourMatch.BORDER,
     face_detector: Path | None = typer.Option(
         None, "--face-detector", metavar="FILE", help="For crop face: the network's file, if it cannot be downloaded."
     ),
@@ -129,6 +152,7 @@ def animate(
     _usage("--crop-driving", check_crop, crop_driving)
     if size is not None:
         _usage("--size", parse_size, size)
+    pasted = paste(paste_back, faces, drive, extend, pin, feather, colour_match, crop_source, size, loop)
     path = output if output is not None else Path(f"{_stem(source)}-{_stem(driving)}.mp4")
     _usage("-o", check_suffix, path)
     for name, given in (("SOURCE", source), ("DRIVING", driving)):
@@ -142,6 +166,9 @@ def animate(
         crop_driving=crop_driving,
         face_detector=face_detector,
         size=None if size is None else parse_size(size),
+        max_size=max_size,
+        detail=detail,
+        paste=pasted,
         controls=steering,
         force_motion=force_motion,
         audio=audio,
@@ -258,6 +285,15 @@ def document(report: Report, runner: Engine, mode: str) -> dict[str, Any]:
         "anchor": report.anchor,
         "pose_distance": report.distance,
         "crop_source": list(report.crop_source),
+        "faces": [
+            {
+                "box": list(face.box),
+                "driving": str(face.driving),
+                "anchor": face.anchor,
+                "pose_distance": face.distance,
+            }
+            for face in report.faces
+        ],
         "crop_driving": None if report.crop_driving is None else list(report.crop_driving),
         "clamped": report.clamped,
         "jitter_px": round(report.jitter, 4),

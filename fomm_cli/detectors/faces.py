@@ -47,7 +47,7 @@ class FaceDetector:
 
     def detect(self, frame: np.ndarray) -> list[Detection]:
         """The heads in a picture, uint8 (H, W, 3), the surest first."""
-        return [Detection(_head(found.box), found.score) for found in self.faces(frame)]
+        return [Detection(head(found.box), found.score) for found in self.faces(frame)]
 
     def faces(self, frame: np.ndarray) -> list[Detection]:
         """The faces alone, from brow to chin."""
@@ -80,7 +80,8 @@ def suppress(found: list[Detection], limit: float = 0.3) -> list[Detection]:
     return kept
 
 
-def _head(face: Edges) -> Edges:
+def head(face: Edges) -> Edges:
+    """The head around a face: hair, ears and chin, with some room to turn."""
     width, height = face[2] - face[0], face[3] - face[1]
     return (
         face[0] - _HEAD[0] * width,

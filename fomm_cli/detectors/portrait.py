@@ -121,9 +121,14 @@ def open_finder(detector: Path | None = None) -> Finder:
     detector   the file of the network that finds faces, None = the public one
     """
     from fomm_cli.detectors.choice import largest_face
+
+    return finder_of(largest_face(NETWORKS["face-box"].find(detector)))
+
+
+def finder_of(find: Callable[[NDArray[np.uint8]], Edges | None]) -> Finder:
+    """By the network for points on the face that `find` sees; by its box alone where that cannot be had."""
     from fomm_cli.detectors.faces import FaceLandmarks
 
-    find = largest_face(NETWORKS["face-box"].find(detector))
     try:
         return Finder(find, FaceLandmarks(NETWORKS["face-landmarks"].find(), find))
     except FommError:  # not here, and not to be had: the box does nearly as well

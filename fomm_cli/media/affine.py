@@ -81,6 +81,7 @@ class Paste:
     matrix   (2, 3): picture to crop
     mask     (h, w) in [0, 1]: how much of the crop to take, of the crop's size
     size     (H, W) of the picture
+    box      what of the picture it reaches; `weight` is the mask there, (h, w, 1)
     """
 
     def __init__(
@@ -94,20 +95,21 @@ class Paste:
         right, bottom = np.clip(np.ceil(corners.max(axis=0)).astype(int) + 1, 0, size[::-1])
         self.box = Box(int(left), int(top), int(right - left), int(bottom - top))
         self._back = back - [[0, 0, left], [0, 0, top]]
-        self._weight = self._sampled(mask[..., None])
+        self.weight = self.sampled(mask[..., None])
 
-    def _sampled(self, maps: NDArray[np.generic]) -> NDArray[np.float32]:
+    def sampled(self, maps: NDArray[np.generic]) -> NDArray[np.float32]:
+        """A crop (h, w, C) where it lies in the picture, as large as `box`."""
+        if maps.shape[:2] != self.crop_size:
+            raise ValueError(f"the mask is {self.crop_size}, the crop {maps.shape[:2]}")
         if not self.box.width or not self.box.height:
             return np.zeros((self.box.height, self.box.width, maps.shape[2]), np.float32)
         return sample(maps, self._back, (self.box.height, self.box.width), self.antialias)
 
     def __call__(self, picture: Frame, crop: Frame) -> Frame:
         """A copy of the picture with the crop in its place; where the mask is 0 nothing changes."""
-        if crop.shape[:2] != self.crop_size:
-            raise ValueError(f"the mask is {self.crop_size}, the crop {crop.shape[:2]}")
         result = picture.copy()
         region = result[self.box.top : self.box.top + self.box.height, self.box.left : self.box.left + self.box.width]
-        mixed = region + self._weight * (self._sampled(crop) - region)
+        mixed = region + self.weight * (self.sampled(crop) - region)
         region[...] = np.clip(np.rint(mixed), 0, 255)
         return result
 

@@ -57,6 +57,8 @@ class Family(ABC):
     """What can be asked of its transfer beside mode and scale; most families have nothing to ask."""
     takes_clips: ClassVar[bool] = False
     """Whether the source may be a clip, whose own motion is then redirected frame by frame."""
+    meets_border: ClassVar[bool] = False
+    """Whether its results fit what surrounds the crop by themselves, as stitching makes them."""
     crop: ClassVar[str] = "center"
     """How pictures are cut for it where nobody says: a word of `animate.crops`."""
 

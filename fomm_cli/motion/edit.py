@@ -146,6 +146,14 @@ def _seen_at(motion: Motion, times: list[Fraction], rate: Fraction) -> Motion:
     return replace(moved, poses=space.poses(rows), rate=rate, time_base=1 / rate, variable_rate=False, anchor=None)
 
 
+def at_times(motion: Motion, times: Sequence[Fraction], loop: bool = False) -> Motion:
+    """The motion as it is at `times`, linear in the relative space; after its end it stands still, or begins anew."""
+    start, space = motion.times[0], motion.space()
+    wanted = [(time - times[0]) % motion.duration if loop else time - times[0] for time in times]
+    rows = _between(space.channels(motion.poses), [time - start for time in motion.times], wanted)
+    return replace(motion.take([0] * len(times), times), poses=space.poses(rows), anchor=None)
+
+
 def _between(channels: np.ndarray, times: Sequence[Fraction], wanted: Sequence[Fraction]) -> np.ndarray:
     """Channels (T, C) at `times`, at other times; before the first and after the last they stand still."""
     old, new = (np.array([float(time) for time in each]) for each in (times, wanted))

@@ -30,6 +30,7 @@ class LivePortrait(Family):
     Options = PortraitOptions
     options: PortraitOptions
     takes_clips = True
+    meets_border = True
     crop = "portrait"
     untrainable = "LivePortrait is here to animate, not to be trained: its makers publish neither training nor data."
 

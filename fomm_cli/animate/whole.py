@@ -1,0 +1,159 @@
+"""A whole picture of which parts move: each is drawn by itself and put back; all else stays as it is, bit for bit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+
+from fomm_cli.animate.compose import Part, looker, rounded
+from fomm_cli.animate.crops import crop_box
+from fomm_cli.animate.faces import choose
+from fomm_cli.animate.patch import Patch
+from fomm_cli.animate.runner import Runner
+from fomm_cli.animate.scene import Scene, open_picture, open_scene, source_crop
+from fomm_cli.animate.settings import Paste, Settings
+from fomm_cli.boxes import Box, overlap, union
+from fomm_cli.engine.base import Engine
+from fomm_cli.errors import FommError
+from fomm_cli.media.image import Frame
+from fomm_cli.model.family import Family
+
+MOST = 0.5
+"""Intersection over union of two parts from which they are taken for one."""
+
+
+class Whole:
+    """A picture, and the scenes in it that move.
+
+    source  the picture (H, W, 3), which is also what layouts show
+    faces   the scenes, all of one engine
+    size    (H, W) of the frames that come out: the picture's
+
+    Where parts overlap their weights are divided by their sum where that is above 1, so that no order of them counts.
+    """
+
+    def __init__(self, faces: Sequence[Scene], paste: Paste, warnings: Sequence[str] = ()) -> None:
+        self.warnings = list(warnings)
+        self.faces = list(faces)
+        self.runner, self.source = faces[0].runner, faces[0].picture
+        self.size = (self.source.shape[0], self.source.shape[1])
+        _check_apart([scene.box for scene in faces])
+        look = looker(self.source)
+        self.patches = [Patch(scene, paste, look) for scene in faces]
+        self._shared = self._share()
+
+    @property
+    def box(self) -> Box:
+        """Of the first part."""
+        return self.faces[0].box
+
+    def _share(self) -> Box | None:
+        """The box around all parts if any two overlap, and the weight that is left to each there."""
+        if all(overlap(a.window.edges, b.window.edges) == 0 for a, b in combinations(self.patches, 2)):
+            return None
+        edges = self.patches[0].window.edges
+        for patch in self.patches:
+            edges = union(edges, patch.window.edges)
+        left, top, right, bottom = (int(edge) for edge in edges)
+        total = np.zeros((bottom - top, right - left), np.float32)
+        moved = (-left, -top)
+        for patch in self.patches:
+            total[_shifted(patch, moved)] += patch.weight()
+        for patch in self.patches:
+            patch.share = (patch.weight() / np.maximum(total[_shifted(patch, moved)], 1)).astype(np.float32)
+        return Box(left, top, right - left, bottom - top)
+
+    def compose(self, parts: Sequence[Part]) -> Frame:
+        """The picture with each part as it was drawn; rounded once."""
+        result = self.source.copy()
+        if self._shared is None:
+            for patch, part in zip(self.patches, parts, strict=True):
+                region, source = (picture[patch.rows, patch.columns] for picture in (result, self.source))
+                for rows, drawn, weight in patch.strips(part):
+                    drawn -= source[rows]
+                    drawn *= weight[..., None]
+                    drawn += source[rows]
+                    region[rows] = rounded(drawn)
+            return result
+        left, top, width, height = self._shared
+        target = result[top : top + height, left : left + width]
+        mixed = target.astype(np.float32)
+        for patch, part in zip(self.patches, parts, strict=True):
+            place = mixed[_shifted(patch, (-left, -top))]
+            source = self.source[patch.rows, patch.columns]
+            for rows, drawn, weight in patch.strips(part):
+                place[rows] += weight[..., None] * (drawn - source[rows])
+        target[...] = rounded(mixed)
+        return result
+
+
+Stage = Scene | Whole
+"""What is shown: a part of a picture alone, or the whole of it with parts that move."""
+
+
+def check_stage(engine: Engine, settings: Settings) -> None:
+    """Refuse what an engine without a flow cannot do: nothing would hold the borders."""
+    paste = settings.paste
+    if paste is None or engine.motion_size is not None or engine.family.meets_border:
+        return
+    if paste.pin is None or paste.pin or settings.detail:
+        raise FommError(
+            f"{engine.name} gives no flow, by which borders are held and detail is carried along.",
+            "Export it again, or put back what it draws as it is: --pin 0 --detail 0.",
+        )
+
+
+def open_stage(
+    runner: Runner, path: Path, settings: Settings, family: Family | None = None, clips: bool = False
+) -> Stage:
+    """The stage of a picture file. With `clips` a video stands for its first frame."""
+    family, engine, paste = family or runner.engine.family, runner.engine, settings.paste
+    if paste is None:
+        return open_scene(
+            runner,
+            path,
+            settings.crop_source,
+            settings.face_detector,
+            clips,
+            family,
+            settings.size,
+            settings.max_size,
+            settings.detail,
+        )
+    picture = open_picture(path, clips, settings.max_size)
+    warnings: list[str] = []
+    if paste.faces or settings.crop_source == "auto":
+        words = paste.faces or ("largest",)
+        turned = family.crop == "portrait"
+        crops, warnings = choose(picture, path, words, engine, turned, settings.face_detector)
+    else:
+        extent = (picture.shape[0], picture.shape[1])
+        crop = source_crop(runner, picture, path, settings.crop_source, settings.face_detector)
+        crops = [crop_box("center", extent, engine.size[1] / engine.size[0]) if crop is None else crop]
+    scenes = [Scene(runner, picture, crop, family, detail=settings.detail) for crop in crops]
+    return Whole(scenes, paste, warnings)
+
+
+def _shifted(patch: Patch, by: tuple[int, int]) -> tuple[slice, slice]:
+    """Rows and columns of a patch's window, moved."""
+    return (
+        slice(patch.rows.start + by[1], patch.rows.stop + by[1]),
+        slice(patch.columns.start + by[0], patch.columns.stop + by[0]),
+    )
+
+
+def _check_apart(boxes: Sequence[Box]) -> None:
+    for (one, first), (other, second) in combinations(enumerate(boxes), 2):
+        shared = overlap(first.edges, second.edges)
+        if shared > MOST:
+            raise FommError(
+                f"Faces {one} and {other} overlap by {shared:.0%}: {_told(first)} and {_told(second)}.",
+                "Name one of them with --face.",
+            )
+
+
+def _told(box: Box) -> str:
+    return ",".join(str(number) for number in box)
