@@ -15,6 +15,9 @@ import pytest
 from PIL import Image, ImageOps
 
 pytest.importorskip("starlette")
+pytest.importorskip("selenium")
+from selenium.webdriver import ActionChains, Keys
+
 from fomm_cli.files.disk import ASSETS
 from fomm_cli.media.video import probe
 from tests.clips import shades, write_clip
@@ -76,6 +79,30 @@ def wait(browser: Any, script: str, seconds: float = 60) -> Any:
     return found
 
 
+def begin(browser: Any, address: str) -> None:
+    browser.set_window_size(1280, 1000)
+    browser.get(address)
+    wait(browser, "document.getElementById('engine').textContent")
+
+
+def put(browser: Any, id: str, value: str) -> None:
+    """Move a slider and let go of it."""
+    found = f"document.getElementById('{id}')"
+    events = "".join(f"{found}.dispatchEvent(new Event('{kind}', {{bubbles: true}}));" for kind in ("input", "change"))
+    browser.execute_script(f"{found}.value = {value}; {events}")
+
+
+def numbers(browser: Any, id: str) -> list[int]:
+    return [int(each) for each in browser.find_element("id", id).get_property("value").split(",")]
+
+
+def settled(browser: Any) -> None:
+    """Nothing is said to have gone wrong, neither to the visitor nor to the browser."""
+    wait(browser, "!document.getElementById('view').hasAttribute('aria-busy')")
+    assert browser.find_element("id", "error").text == ""
+    assert [entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE"] == []
+
+
 def click(browser: Any, id: str) -> None:
     browser.find_element("id", id).click()
 
@@ -84,8 +111,7 @@ def test_a_visitor_animates(server: tuple[str, Path, Any], browser: Any, tmp_pat
     address, _, _ = server
     Image.new("RGB", (60, 60), (90, 120, 60)).save(tmp_path / "face.png")
     write_clip(tmp_path / "clip.mp4", shades(200, 32, 32))
-    browser.get(address)
-    wait(browser, "document.getElementById('engine').textContent")
+    begin(browser, address)
     click(browser, "try")  # two clicks animate the example
     wait(browser, "!document.getElementById('preview').hidden && !document.getElementById('run').disabled")
     before = browser.execute_script("return document.getElementById('preview').src")
@@ -111,8 +137,7 @@ def test_a_visitor_animates(server: tuple[str, Path, Any], browser: Any, tmp_pat
 
 
 def test_a_camera_drives_it(server: tuple[str, Path, Any], browser: Any) -> None:
-    browser.get(server[0])
-    wait(browser, "document.getElementById('engine').textContent")
+    begin(browser, server[0])
     click(browser, "try")
     click(browser, "go-live")
     click(browser, "live-start")
@@ -137,6 +162,110 @@ def test_a_camera_drives_it(server: tuple[str, Path, Any], browser: Any) -> None
     click(browser, "live-start")
     wait(browser, "document.getElementById('record').disabled")
     assert [entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE"] == []
+
+
+def test_a_box_is_moved_and_sized(server: tuple[str, Path, Any], browser: Any) -> None:
+    begin(browser, server[0])
+    click(browser, "try")
+    wait(browser, "!document.getElementById('preview').hidden")
+    box = browser.find_element("css selector", "#source .box")
+    corner = box.find_element("css selector", ".corner")
+    ActionChains(browser).drag_and_drop_by_offset(corner, -60, -60).perform()
+    x, y, width, height = numbers(browser, "crop-source")
+    assert (x, y) == (0, 0)
+    assert 200 < width == height < 480, "of a picture of 512 x 512"
+    ActionChains(browser).move_to_element(box).click_and_hold().move_by_offset(30, 20).release().perform()
+    assert numbers(browser, "crop-source")[0] > 40
+    moved = numbers(browser, "crop-source")
+    box.send_keys(Keys.ARROW_LEFT, "-")
+    assert [a - b for a, b in zip(moved, numbers(browser, "crop-source"), strict=True)] == [10, 0, 10, 10]
+    settled(browser)
+
+
+def test_a_part_is_chosen_and_results_are_kept(server: tuple[str, Path, Any], browser: Any) -> None:
+    begin(browser, server[0])
+    click(browser, "try")
+    wait(browser, "document.getElementById('frame').max === '124'")
+    put(browser, "end", "1")
+    wait(browser, "document.getElementById('frame').max === '24'")
+    assert "frame 1," in browser.find_element("id", "anchor-told").text
+    click(browser, "run")
+    wait(browser, "document.getElementById('result').currentTime > 0.1")
+    browser.refresh()
+    name = "document.querySelector('#results .link')?.textContent"
+    assert wait(browser, name).startswith("portrait-driving")
+    row = browser.find_element("css selector", "#results li")
+    assert row.text.startswith("portrait-driving.mp4")
+    assert "25 frames" in row.text
+    for left in range(len(browser.find_elements("css selector", "#results li")), 0, -1):
+        browser.execute_script("document.querySelector('#results li button:last-child').click()")
+        wait(browser, f"document.querySelectorAll('#results li').length < {left}")
+    browser.refresh()
+    wait(browser, "document.getElementById('engine').textContent")
+    assert browser.find_elements("css selector", "#results li") == []
+    settled(browser)
+
+
+def test_the_camera_gives_a_picture_and_a_clip(server: tuple[str, Path, Any], browser: Any) -> None:
+    begin(browser, server[0])
+    for side, told in (("source", "camera.png · 320 × 240"), ("driving", "camera.webm · 320 × 240")):
+        browser.find_element("css selector", f"#{side} .camera").click()
+        wait(browser, "document.getElementById('camera-view').currentTime > 0.2")
+        click(browser, "camera-take")
+        if side == "driving":
+            wait(browser, "document.getElementById('camera-told').textContent.startsWith('9')")
+            click(browser, "camera-take")
+        wait(browser, f"document.querySelector('#{side} .told').textContent.startsWith('{told}')")
+    wait(browser, "!document.getElementById('preview').hidden")
+    settled(browser)
+
+
+def test_a_motion_is_extracted_changed_and_used(server: tuple[str, Path, Any], browser: Any) -> None:
+    begin(browser, server[0])
+    click(browser, "try")
+    click(browser, "go-motion")
+    click(browser, "extract")
+    wait(browser, "!document.getElementById('motion-work').hidden")
+    wait(browser, "document.getElementById('plot').naturalWidth > 300")
+    browser.find_element("id", "operations").send_keys("trim=0:1 reverse", Keys.ENTER)
+    wait(browser, "document.getElementById('motions').length === 2")
+    assert "driving-2.motion.safetensors · 25 frames" in browser.find_element("id", "motions").text
+    browser.execute_script("document.getElementById('blend').click()")
+    wait(browser, "document.getElementById('motions').length === 3")
+    browser.execute_script("document.getElementById('use-motion').click()")
+    wait(browser, "document.getElementById('frame').max === '24'")
+    assert browser.find_element("id", "strip").get_property("hidden"), "a motion has no pictures"
+    settled(browser)
+
+
+def test_keys_alone_animate_the_example(server: tuple[str, Path, Any], browser: Any) -> None:
+    begin(browser, server[0])
+    for wanted in ("try", "run"):
+        for _ in range(60):
+            ActionChains(browser).send_keys(Keys.TAB).perform()
+            if browser.switch_to.active_element.get_attribute("id") == wanted:
+                break
+        assert browser.switch_to.active_element.get_attribute("id") == wanted
+        ActionChains(browser).send_keys(Keys.ENTER).perform()
+        wait(browser, "!document.getElementById('run').disabled || !document.getElementById('cancel').hidden")
+    wait(browser, "!document.getElementById('cancel').hidden")
+    browser.execute_script("document.getElementById('cancel').click()")
+    wait(browser, "document.getElementById('cancel').hidden")
+
+
+def test_everything_is_named_in_the_tree_that_is_read_out(server: tuple[str, Path, Any], browser: Any) -> None:
+    begin(browser, server[0])
+    click(browser, "try")
+    wait(browser, "!document.getElementById('preview').hidden")
+    asked = {"button", "link", "checkbox", "slider", "combobox", "textbox", "spinbutton", "image", "Video", "tab"}
+    nameless = []
+    for tab in ("animate", "live", "motion"):
+        click(browser, f"go-{tab}")
+        tree = browser.execute_cdp_cmd("Accessibility.getFullAXTree", {})["nodes"]
+        shown = [node for node in tree if not node["ignored"] and node["role"]["value"] in asked]
+        assert len(shown) > 5
+        nameless += [node for node in shown if not node.get("name", {}).get("value")]
+    assert nameless == []
 
 
 @pytest.mark.parametrize("width", [390, 1280])

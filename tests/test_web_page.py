@@ -44,7 +44,7 @@ def test_everything_has_a_name_that_can_be_read_out() -> None:
 
 def test_the_script_knows_the_page() -> None:
     ids = {given["id"] for _, given in Reader().tags if "id" in given}
-    script = (PAGE / "page.js").read_text(encoding="utf-8")
+    script = "".join(file.read_text(encoding="utf-8") for file in PAGE.glob("*.js"))
     assert set(re.findall(r'\bat\("([^"$]+)"\)', script)) <= ids
     from fomm_cli.web.words import DEFAULTS
 

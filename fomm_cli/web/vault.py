@@ -104,6 +104,11 @@ class Vault:
             file.used = time.monotonic()
             return file
 
+    def holds(self, id: str | None) -> bool:
+        """Whether a file is still here."""
+        with self._guard:
+            return id in self._files
+
     def remove(self, owner: str, id: str) -> None:
         """Delete a visitor's file; examples stay."""
         file = self.find(owner, id)

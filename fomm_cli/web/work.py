@@ -57,7 +57,10 @@ class Work:
         """A visitor's jobs; or one more."""
         owner = visitor_of(request)
         if request.method == "GET":
-            return JSONResponse([job.told(self.desk.place(job)) for job in self.desk.of(owner)])
+            told = [job.told(self.desk.place(job)) for job in self.desk.of(owner)]
+            for each in told:
+                each["file"] = each["file"] if self.vault.holds(each["file"]) else None
+            return JSONResponse(told)
         given = await asked_in(request)
         source, driving = self._pair(request, given)
         asked = await run_in_threadpool(self.desk.asked, given.get("settings", {}))

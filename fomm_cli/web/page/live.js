@@ -1,6 +1,7 @@
 // The Live tab: the camera drives the portrait. One WebSocket, one frame in flight, the newest wins.
 
-const at = (id) => document.getElementById(id);
+import { at, openCamera } from "/page/api.js";
+
 const SIDE = 256, HEADER = 12;
 let socket, stream, recorder, popup, settings, complain, busy = false, fresh = false, number = 0, seen = 0, sent = 0, shown = [], waits = [];
 
@@ -22,7 +23,7 @@ export function live(given) {
 
 function wishes() {
   const all = settings();
-  return Object.fromEntries(["motion-scale", "head", "expression", "smooth", "lock", "clamp", "mode", "adapt-scale", "crop-source"].map((name) => [name, all[name]]));
+  return Object.fromEntries(["motion-scale", "head", "expression", "smooth", "lock", "clamp", "mode", "adapt-scale", "crop-source", "weights"].map((name) => [name, all[name]]));
 }
 
 const tell = (message) => socket?.readyState === WebSocket.OPEN && socket.send(JSON.stringify(message));
@@ -30,12 +31,7 @@ const tell = (message) => socket?.readyState === WebSocket.OPEN && socket.send(J
 async function start(source) {
   complain(null);
   if (!source) return complain(new Error("Choose a portrait first."));
-  if (!navigator.mediaDevices) return complain(new Error("Browsers give the camera to localhost and https only: open this page through ssh -L 7860:127.0.0.1:7860 HOST."));
-  try {
-    stream = await navigator.mediaDevices.getUserMedia({ video: { width: 640, height: 480, frameRate: 30 } });
-  } catch (error) {
-    return complain(new Error({ NotAllowedError: "The browser was not allowed to use the camera.", NotFoundError: "There is no camera." }[error.name] || `The camera does not work: ${error.message}`));
-  }
+  try { stream = await openCamera(); } catch (error) { return complain(error); }
   camera.srcObject = stream;
   await camera.play();
   [number, seen, sent, shown, waits, busy] = [0, 0, 0, [], [], false];

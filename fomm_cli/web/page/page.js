@@ -1,55 +1,67 @@
-// The page of `fomm web`. It uses the HTTP API of docs/web.md and nothing else.
+// The page of `fomm web`: its controls, previews, jobs and tabs.
 
+import { ask, at, complain, follow, pace, post, upload } from "/page/api.js";
+import { camera } from "/page/camera.js";
+import { cropper } from "/page/crop.js";
 import { live } from "/page/live.js";
+import { motions } from "/page/motion.js";
+import { gallery } from "/page/results.js";
 
-const at = (id) => document.getElementById(id);
 const SLIDERS = ["motion-scale", "head", "expression", "smooth"];
 const CHOICES = ["mode", "loop", "lock", "layout", "format", "clamp"];
-const TEXTS = ["crop-source", "crop-driving", "anchor"];
-let state, source, driving, job, command = "";
-
-async function ask(path, given = {}) {
-  const answer = await fetch(path, { ...given, headers: { "X-Fomm": "1", ...given.headers } });
-  if (answer.ok) return answer;
-  const said = await answer.json().catch(() => ({ what: `The server answered ${answer.status}.`, hint: "" }));
-  throw new Error(`${said.what} ${said.hint}`.trim());
-}
-
-const post = (path, body, signal) => ask(path, { method: "POST", body: JSON.stringify(body), signal });
-
-function complain(error) {
-  if (error?.name === "AbortError") return;
-  at("error").textContent = error ? error.message : "";
-  at("error").hidden = !error;
-}
+const TEXTS = ["crop-source", "crop-driving", "anchor", "weights", "size"];
+const CHECKS = ["adapt-scale", "allow-damaged"];
+let state, job;
+const chosen = { source: null, driving: null };
 
 // ------------------------------------------------------------------------------------------------------ controls
 
 function settings() {
-  const all = { "adapt-scale": at("adapt-scale").checked, audio: at("audio").checked ? "driving" : "none", crf: +at("crf").value };
+  const all = { audio: at("audio").checked ? "driving" : "none", crf: +at("crf").value };
   for (const name of SLIDERS) all[name] = +at(name).value;
   for (const name of [...CHOICES, ...TEXTS]) all[name] = at(name).value.trim();
-  if (driving && driving.kind === "motion") all.layout = "result";
+  for (const name of CHECKS) all[name] = at(name).checked;
+  if (chosen.driving?.kind === "motion") all.layout = "result";
+  if (!at("trim").hidden) {
+    all.start = at("start").value;
+    all.end = +at("end").value < +at("end").max ? at("end").value : "";
+  }
   return all;
 }
 
 function reset() {
   const wanted = state.defaults;
-  for (const name of [...SLIDERS, ...CHOICES, ...TEXTS, "crf"]) at(name).value = wanted[name];
-  at("adapt-scale").checked = wanted["adapt-scale"];
+  for (const name of [...SLIDERS, ...CHOICES, "crop-source", "crop-driving", "anchor", "size", "crf"]) at(name).value = wanted[name];
+  for (const name of CHECKS) at(name).checked = wanted[name];
   at("audio").checked = wanted.audio === "driving";
+  at("start").value = 0;
+  at("end").value = at("end").max;
   told();
+  for (const side of ["source", "driving"]) crops[side].draw();
 }
 
 function told() {
   for (const name of SLIDERS) document.querySelector(`output[for=${name}]`).textContent = (+at(name).value).toFixed(2);
+  for (const name of ["start", "end"]) document.querySelector(`output[for=${name}]`).textContent = `${(+at(name).value).toFixed(2)} s`;
   at("frame-told").textContent = `${+at("frame").value + 1} of ${+at("frame").max + 1}`;
+  mark();
 }
+
+async function know() {
+  const name = at("weights").value;
+  state = await (await ask(`/api/state?weights=${encodeURIComponent(name)}`)).json();
+  for (const each of CHOICES) at(each).replaceChildren(...state.words[each].map((word) => new Option(word)));
+  at("engine").textContent = state.engine;
+  reset();
+}
+
+const aspect = () => state.size[1] / state.size[0];
+const crops = { source: cropper("source", aspect), driving: cropper("driving", aspect) };
 
 // ------------------------------------------------------------------------------------------------------- preview
 
 // One question at a time; of those that come meanwhile the newest is asked next.
-let asking = false, again = false, timer;
+let asking = false, again = false, timer, still = null;
 
 function preview() {
   clearTimeout(timer);
@@ -57,13 +69,13 @@ function preview() {
 }
 
 async function look() {
-  if (!source || !driving) return;
+  if (!chosen.source || !chosen.driving) return;
   if (asking) { again = true; return; }
   asking = true;
   at("view").setAttribute("aria-busy", "true");
   try {
-    const answer = await post("/api/preview", { source: source.id, driving: driving.id, frame: +at("frame").value, settings: settings() });
-    const still = JSON.parse(answer.headers.get("X-Fomm-Still"));
+    const answer = await post("/api/preview", { ...pair(), frame: +at("frame").value });
+    still = JSON.parse(answer.headers.get("X-Fomm-Still"));
     const old = at("preview").src;
     at("preview").src = URL.createObjectURL(await answer.blob());
     if (old.startsWith("blob:")) URL.revokeObjectURL(old);
@@ -80,6 +92,22 @@ async function look() {
   if (again) { again = false; look(); }
 }
 
+const pair = () => ({ source: chosen.source.id, driving: chosen.driving.id, settings: settings() });
+
+// On the strip: what is left out, the frame at hand, and the frame that stands for the portrait's pose.
+function mark() {
+  const { rate, duration } = chosen.driving || {};
+  if (!duration) return;
+  const begin = +at("start").value, share = (seconds) => `${100 * Math.min(1, seconds / duration)}%`;
+  at("cut-left").style.width = share(begin);
+  at("cut-right").style.width = share(duration - +at("end").value);
+  at("now").style.left = share(begin + (+at("frame").value + 0.5) / rate);
+  at("anchor-mark").hidden = still?.anchor == null;
+  if (still?.anchor == null) return;
+  at("anchor-mark").style.left = share(begin + (still.anchor + 0.5) / rate);
+  at("anchor-told").textContent = `Anchor: frame ${still.anchor + 1}, pose distance ${still.pose_distance.toFixed(2)}`;
+}
+
 function warn(sentences) {
   at("warnings").replaceChildren(...sentences.map((said) => Object.assign(document.createElement("li"), { textContent: said })));
 }
@@ -92,26 +120,35 @@ function show(which) {
   at("players").hidden = at("play").hidden = !result;
   at("preview").hidden = result || !at("preview").src;
   at("scrub").hidden = result || !at("preview").src;
-  if (!result) pause();
+  if (!result) made.pause();
 }
 
 // --------------------------------------------------------------------------------------------------------- files
 
-async function take(side, file) {
-  const card = at(side), drop = card.querySelector(".drop");
+async function take(side, file, name) {
+  const drop = at(side).querySelector(".drop");
   drop.classList.add("busy");
   complain(null);
-  try {
-    const answer = await ask(`/api/upload?name=${encodeURIComponent(file.name || "pasted.png")}`, { method: "POST", body: file });
-    use(side, await answer.json());
-  } catch (error) { complain(error); }
+  try { use(side, await upload(file, name)); } catch (error) { complain(error); }
   drop.classList.remove("busy");
 }
 
 function use(side, file) {
   const card = at(side), image = card.querySelector("img"), video = card.querySelector("video");
-  if (side === "source") source = file; else { driving = file; at("frame").value = 0; }
+  chosen[side] = file;
   const clip = file.kind === "clip" && video;
+  if (side === "driving") {
+    still = null;
+    at("frame").value = at("start").value = 0;
+    at("start").max = at("end").max = file.duration || 0;
+    at("end").value = at("end").max; // after max, which bounds it
+    at("trim").hidden = at("strip").hidden = !clip || !file.duration;
+    if (!at("strip").hidden) at("strip-picture").src = `/api/files/${file.id}/strip`;
+    if (at("anchor").value !== "first") at("anchor").value = "auto"; // a frame's number means nothing in another clip
+    onMotion.look();
+  }
+  crops[side].use(file);
+  card.querySelector(".faces").disabled = !file.width;
   if (clip) { video.src = `/api/files/${file.id}`; video.load(); }
   if (video) video.hidden = !clip;
   image.hidden = Boolean(clip) || file.kind === "motion";
@@ -121,7 +158,7 @@ function use(side, file) {
   const size = file.width ? `${file.width} × ${file.height}` : "";
   const length = file.frames ? `${file.frames} frames` : "";
   card.querySelector(".told").textContent = [file.name, size, length].filter(Boolean).join(" · ");
-  at("run").disabled = !(source && driving) || Boolean(job);
+  at("run").disabled = !(chosen.source && chosen.driving) || Boolean(job);
   show("preview");
   preview();
 }
@@ -133,6 +170,8 @@ for (const side of ["source", "driving"]) {
     event.target.value = "";
   });
   card.querySelector(".example").addEventListener("click", () => use(side, state.examples[side === "source" ? 0 : 1]));
+  card.querySelector(".camera").addEventListener("click", () => camera(side === "source" ? "picture" : "clip", (blob, name) => take(side, blob, name)));
+  card.querySelector(".faces").addEventListener("click", () => crops[side].faces());
   card.addEventListener("dragover", (event) => { event.preventDefault(); drop.classList.add("over"); });
   card.addEventListener("dragleave", () => drop.classList.remove("over"));
   card.addEventListener("drop", (event) => {
@@ -142,10 +181,10 @@ for (const side of ["source", "driving"]) {
   });
   // A clip that this browser cannot play shows its first frame.
   card.querySelector("video")?.addEventListener("error", () => {
-    if (!driving) return;
+    if (!chosen.driving) return;
     card.querySelector("video").hidden = true;
     card.querySelector("img").hidden = false;
-    card.querySelector("img").src = `/api/files/${driving.id}/picture`;
+    card.querySelector("img").src = `/api/files/${chosen.driving.id}/picture`;
   });
 }
 for (const event of ["dragover", "drop"]) window.addEventListener(event, (each) => each.preventDefault());
@@ -158,96 +197,59 @@ document.addEventListener("paste", (event) => {
 
 async function run() {
   complain(null);
-  pause();
+  made.pause();
+  const asked = pair(), alike = at("layout").value === "result" && at("loop").value === "none";
+  const beside = alike && chosen.driving.kind === "clip" ? chosen.driving : null;
   try {
-    job = await (await post("/api/jobs", { source: source.id, driving: driving.id, settings: settings() })).json();
+    job = await (await post("/api/jobs", asked)).json();
   } catch (error) { return complain(error); }
   at("run").disabled = true;
   at("cancel").hidden = at("progress").hidden = false;
-  const events = new EventSource(`/api/jobs/${job.id}/events`);
-  events.onmessage = (event) => {
-    job = JSON.parse(event.data);
-    at("bar").value = job.total ? job.done / job.total : 0;
-    at("pace").textContent = pace(job);
-    if (!["done", "failed", "cancelled"].includes(job.state)) return;
-    events.close();
-    finish(job);
-  };
-  events.onerror = () => {
-    if (events.readyState === EventSource.CLOSED) finish({ state: "failed", error: { what: "The server is gone.", hint: "Start it again." } });
-  };
-}
-
-function pace(job) {
-  if (job.state === "waiting") return job.place ? `Waiting: ${job.place} before this one` : "Waiting";
-  const stage = { crop: "Finding the crop", detect: "Reading the motion", render: "Animating" }[job.stage] || "Beginning";
-  const parts = [stage, job.total ? `${job.done} of ${job.total}` : "", job.fps ? `${job.fps.toFixed(1)} fps` : "", job.eta != null ? `${Math.ceil(job.eta)} s left` : ""];
-  return parts.filter(Boolean).join(" · ");
-}
-
-function finish(over) {
+  const over = await follow(job, (step) => {
+    at("bar").value = step.total ? step.done / step.total : 0;
+    at("pace").textContent = pace(step);
+  });
   job = null;
-  at("run").disabled = !(source && driving);
+  at("run").disabled = false;
   at("cancel").hidden = at("progress").hidden = true;
   if (over.state === "failed") complain(new Error(`${over.error.what} ${over.error.hint}`));
   if (over.state !== "done") return;
-  command = over.command;
-  const address = `/api/files/${over.file}`, picture = over.name.endsWith(".gif");
-  at("result").hidden = picture;
-  at("moving").hidden = !picture;
-  if (picture) { at("moving").src = address; at("result").removeAttribute("src"); } else at("result").src = address;
-  const beside = driving.kind === "clip" && at("layout").value === "result" && at("loop").value === "none";
-  at("beside").parentElement.hidden = !beside;
-  if (beside) at("beside").src = `/api/files/${driving.id}`; else at("beside").removeAttribute("src");
-  at("save").href = `${address}?download`;
-  at("save").download = over.name;
-  at("copied").textContent = "";
-  at("tab-result").disabled = false;
-  warn(over.warnings || []);
-  show("result");
-  play();
+  const result = { ...over, beside, start: +(asked.settings.start || 0) };
+  made.remember(result);
+  made.present(result);
 }
-
-// The result leads, the motion follows in step.
-const playing = () => !at("result").paused;
-function play() {
-  at("result").play().catch(() => pause());
-  if (at("beside").getAttribute("src")) at("beside").play().catch(() => {});
-  at("toggle").textContent = "Pause";
-}
-function pause() {
-  at("result").pause();
-  at("beside").pause();
-  at("toggle").textContent = "Play";
-}
-at("result").addEventListener("timeupdate", () => {
-  const off = at("result").currentTime - at("beside").currentTime;
-  if (at("beside").getAttribute("src") && Math.abs(off) > 0.08) at("beside").currentTime = at("result").currentTime;
-});
 
 // -------------------------------------------------------------------------------------------------------- begin
 
 at("run").addEventListener("click", run);
 at("cancel").addEventListener("click", () => job && ask(`/api/jobs/${job.id}`, { method: "DELETE" }).catch(complain));
-at("toggle").addEventListener("click", () => (playing() ? pause() : play()));
 at("tab-preview").addEventListener("click", () => show("preview"));
 at("tab-result").addEventListener("click", () => show("result"));
-at("copy").addEventListener("click", async () => {
-  try { await navigator.clipboard.writeText(command); at("copied").textContent = "Copied."; }
-  catch { at("copied").textContent = command; } // no clipboard without https: to be copied by hand
-});
 at("try").addEventListener("click", () => {
   // The clip begins as the portrait looks, mouth shut.
   at("anchor").value = "first";
   use("source", state.examples[0]);
   use("driving", state.examples[1]);
 });
-at("frame").addEventListener("input", () => {
-  const video = at("driving").querySelector("video");
-  if (driving.rate && !video.hidden) video.currentTime = (+at("frame").value + 0.5) / driving.rate;
+function goTo(frame) {
+  at("frame").value = frame;
+  const video = at("driving").querySelector("video"), { rate } = chosen.driving;
+  if (rate && !video.hidden) video.currentTime = +at("start").value + (+at("frame").value + 0.5) / rate;
   told();
   preview();
+}
+at("frame").addEventListener("input", () => goTo(at("frame").value));
+at("strip").addEventListener("click", (event) => {
+  const edges = at("strip").getBoundingClientRect(), { rate, duration } = chosen.driving;
+  goTo(Math.floor(((event.clientX - edges.left) / edges.width * duration - +at("start").value) * rate));
 });
+for (const name of ["start", "end"]) {
+  at(name).addEventListener("input", () => {
+    if (+at("start").value > +at("end").value - 0.1) at(name).value = name === "start" ? +at("end").value - 0.1 : +at("start").value + 0.1;
+    told();
+  });
+  at(name).addEventListener("change", () => { still = null; at("frame").value = 0; preview(); });
+}
 at("here").addEventListener("click", () => {
   const row = at("frame").value;
   if (![...at("anchor").options].some((each) => each.value === row)) at("anchor").add(new Option(`frame ${+row + 1}`, row));
@@ -256,32 +258,54 @@ at("here").addEventListener("click", () => {
 });
 at("controls").addEventListener("submit", (event) => event.preventDefault());
 at("controls").addEventListener("reset", (event) => { event.preventDefault(); reset(); preview(); });
-at("controls").addEventListener("input", () => {
+at("controls").addEventListener("input", (event) => {
+  if (event.target.id === "weights") return;
   told();
   if (!at("live").hidden) return onCamera.steer();
   show("preview");
   preview();
 });
+at("weights").addEventListener("change", async () => {
+  at("engine").textContent = "Loading…";
+  onCamera.stop();
+  try { await know(); preview(); } catch (error) { complain(error); }
+});
 
-const onCamera = live({ settings, complain, source: () => source });
-function turn(camera) {
-  at("go-live").setAttribute("aria-pressed", camera);
-  at("go-animate").setAttribute("aria-pressed", !camera);
-  at("live").hidden = !camera;
-  at("stage").hidden = at("driving").hidden = camera;
-  document.body.classList.toggle("camera", camera);
-  if (camera) pause(); else onCamera.stop();
+const made = gallery({ warn, show });
+const onCamera = live({ settings, complain, source: () => chosen.source });
+const onMotion = motions({
+  driving: () => chosen.driving,
+  weights: () => at("weights").value,
+  use: (file) => { use("driving", file); turn("animate"); },
+});
+function turn(tab) {
+  for (const each of ["animate", "live", "motion"]) at(`go-${each}`).setAttribute("aria-pressed", each === tab);
+  at("live").hidden = tab !== "live";
+  at("motion").hidden = tab !== "motion";
+  at("stage").hidden = tab !== "animate";
+  at("source").hidden = at("controls").hidden = tab === "motion";
+  at("driving").hidden = tab === "live";
+  document.body.dataset.tab = tab;
+  if (tab !== "animate") made.pause();
+  if (tab !== "live") onCamera.stop();
+  if (tab === "motion") onMotion.look();
+  for (const side of ["source", "driving"]) crops[side].draw();
 }
-at("go-live").addEventListener("click", () => turn(true));
-at("go-animate").addEventListener("click", () => turn(false));
+for (const tab of ["animate", "live", "motion"]) at(`go-${tab}`).addEventListener("click", () => turn(tab));
+
+async function begin() {
+  const known = await (await ask("/api/weights")).json(), here = known.weights.filter((each) => each.here && each.name !== known.used);
+  at("weights").replaceChildren(new Option(known.used, ""), ...here.map((each) => new Option(`${each.name}: ${each.domain}`, each.name)));
+  at("which").hidden = !here.length;
+  await know();
+  for (const each of await (await ask("/api/jobs")).json()) {
+    if (each.file && each.motion) onMotion.take({ ...each, id: each.file });
+    else if (each.file) made.remember(each);
+  }
+}
 
 // The pop-out: nothing but the picture, drawn by the window that opened it.
 if (new URLSearchParams(location.search).has("clean")) {
   document.body.replaceChildren(Object.assign(document.createElement("canvas"), { id: "clean" }));
   document.body.classList.add("clean");
-} else try {
-  state = await (await ask("/api/state")).json();
-  for (const name of CHOICES) at(name).replaceChildren(...state.words[name].map((word) => new Option(word)));
-  at("engine").textContent = state.engine;
-  reset();
-} catch (error) { complain(error); }
+} else begin().catch(complain);
