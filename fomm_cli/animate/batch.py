@@ -18,8 +18,8 @@ from fomm_cli.animate.journal import Journal, stamp
 from fomm_cli.animate.kept import Kept, driving_bytes, scene_bytes
 from fomm_cli.animate.pairs import Item
 from fomm_cli.animate.runner import Runner
-from fomm_cli.animate.scene import open_scene
 from fomm_cli.animate.settings import Output, Progress, Settings
+from fomm_cli.animate.whole import check_stage, open_stage
 from fomm_cli.engine.base import Engine, check_motion
 from fomm_cli.errors import FommError
 from fomm_cli.shards import Shard
@@ -140,9 +140,10 @@ class _Desk:
                 raise FommError(f"{path} does not exist.", "Check the path, or --root.")
         runner = self._running(item.own.get("weights", self.wishes.weights))
         check_motion(runner.engine, settings.mode, settings.adapt_scale)
+        check_stage(runner.engine, settings)
         scene = self._kept.get(
             ("source", item.source, settings.crop_source),
-            lambda: open_scene(runner, item.source, settings.crop_source, settings.face_detector, clips=True),
+            lambda: open_stage(runner, item.source, settings, clips=True),
             scene_bytes,
         )
         driving = self._kept.get(

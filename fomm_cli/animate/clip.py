@@ -16,6 +16,7 @@ from fomm_cli.animate.compose import Part
 from fomm_cli.animate.driving import Driving, open_driving
 from fomm_cli.animate.inputs import check_asked
 from fomm_cli.animate.layouts import LAYOUTS, Step
+from fomm_cli.animate.marking import mark_of
 from fomm_cli.animate.redirect import redirect_clip
 from fomm_cli.animate.role import Role, cast
 from fomm_cli.animate.runner import Runner
@@ -26,7 +27,9 @@ from fomm_cli.animate.whole import Stage, check_stage, open_stage
 from fomm_cli.engine.base import Engine, check_motion
 from fomm_cli.engine.choose import as_engine
 from fomm_cli.errors import FommError
+from fomm_cli.media.badge import badged
 from fomm_cli.media.image import Frame
+from fomm_cli.media.signing import Signer
 from fomm_cli.media.video import VideoWriter
 from fomm_cli.model.pose import pick
 from fomm_cli.motion.motion import jitter
@@ -110,6 +113,9 @@ def render_clip(
     begun, count = time.perf_counter(), 0
     for path, layout in outputs:
         _check_layout(stage, driving, path, layout, settings)
+    drivings = [driving.path, *(other.path for other in (others or {}).values())]
+    mark = mark_of(stage.runner.engine, stage.path, drivings, settings)
+    signer = Signer(*settings.sign) if settings.sign is not None and mark is not None else None
     sounds = settings.audio == "driving" and driving.has_sound and settings.controls.loop == "none"
     with contextlib.ExitStack() as stack:
         sound, begin = stack.enter_context(driving.sound()) if sounds else (None, Fraction(0))
@@ -126,6 +132,8 @@ def render_clip(
                         time_base=driving.time_base,
                         track=settings.audio_track,
                         span=(begin, settings.end),
+                        mark=mark,
+                        signer=signer,
                     )
                 ),
             )
@@ -139,7 +147,10 @@ def render_clip(
         with contextlib.closing(threaded(_composed(stage, drawn), depth)) as ready:
             for count, step in enumerate(ready, 1):
                 for picture, writer in writers:
-                    writer.write(picture(stage, step), step.time, step.lasts)
+                    frame = picture(stage, step)
+                    if settings.badge is not None:
+                        frame = badged(frame, settings.badge)
+                    writer.write(frame, step.time, step.lasts)
                 points.append(step.moved[0][step.row])
                 progress("render", count, len(timing))
     warnings = [said for role in roles for said in role.warnings] + list(driving.warnings)

@@ -13,6 +13,7 @@ from fomm_cli.errors import FommError, nearest
 from fomm_cli.files.folder import check_ours
 from fomm_cli.media.container import open_media, sound_stream
 from fomm_cli.media.sequence import is_sequence
+from fomm_cli.media.signing import Signer, check_signable
 from fomm_cli.media.video import Reading, probe, read_frames
 from fomm_cli.motion.file import is_motion
 
@@ -26,7 +27,11 @@ def check_asked(source: Path, driving: Path, outputs: list[Output], settings: Se
             "Take the clip that it was made from.",
         )
     drivings = [clip for _, clip in settings.paste.drive] if settings.paste else []
+    if settings.sign is not None and settings.mark == "none":
+        raise FommError("There is nothing to sign with --mark none.", "Leave out one of the two.")
     for path, layout in outputs:
+        if settings.sign is not None:
+            check_signable(Path(path))
         if layout not in LAYOUTS:
             raise FommError(f"There is no layout {layout!r}.", nearest(layout, list(LAYOUTS)))
         for read in (source, driving, *drivings):
@@ -44,6 +49,8 @@ def check_settings(settings: Settings) -> None:
 def check_inputs(source: Path, driving: Path, outputs: list[Output], settings: Settings) -> None:
     """All of it, with a look at both files."""
     check_asked(source, driving, outputs, settings)
+    if settings.sign is not None:
+        Signer(*settings.sign)
     for path, _ in outputs:
         _check_output(Path(path), settings.force)
     if not is_clip(source):  # of a clip the family says whether it may be a source

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from fomm_cli.animate.driving import Driving
-from fomm_cli.animate.scene import Scene
+from fomm_cli.animate.whole import Stage
 
 T = TypeVar("T")
 
@@ -41,8 +41,9 @@ class Kept:
         self._things.clear()
 
 
-def scene_bytes(scene: Scene) -> int:
-    return scene.picture.nbytes + scene.source.nbytes + _bytes(scene.encoded)
+def scene_bytes(stage: Stage) -> int:
+    picture = stage.faces[0].picture.nbytes
+    return picture + sum(scene.source.nbytes + _bytes(scene.encoded) for scene in stage.faces)
 
 
 def driving_bytes(driving: Driving) -> int:

@@ -14,13 +14,16 @@ import numpy as np
 
 from fomm_cli.animate.crops import crop_box, portrait_finder
 from fomm_cli.animate.driving import Driving
+from fomm_cli.animate.marking import mark_of
 from fomm_cli.animate.runner import Runner
 from fomm_cli.animate.settings import Output, Progress, Report, Settings, parse_anchor
 from fomm_cli.animate.stream import threaded
 from fomm_cli.engine.base import Engine
 from fomm_cli.errors import FommError
 from fomm_cli.media import affine
+from fomm_cli.media.badge import badged
 from fomm_cli.media.image import Frame, fit
+from fomm_cli.media.signing import Signer
 from fomm_cli.media.video import Timed, VideoWriter, probe, read_timed
 from fomm_cli.model.family import Family
 from fomm_cli.model.pose import joined, pick
@@ -79,6 +82,8 @@ def redirect_clip(
     moved = family.redirect(poses, driven, initial, settings.mode)
     side = engine.output_size[0]
     mask = affine.border_mask(side, max(1, round(BORDER * side)), max(1, round(FADE * side)))
+    mark = mark_of(engine, source, [driving.path], settings)
+    signer = Signer(*settings.sign) if settings.sign is not None and mark is not None else None
     with contextlib.ExitStack() as stack:
         sound, begin = (source, Fraction(0)) if info.has_audio else (None, Fraction(0))
         if driving.has_sound:
@@ -93,6 +98,8 @@ def redirect_clip(
                     force=settings.force,
                     time_base=info.time_base,
                     span=(begin, None),
+                    mark=mark,
+                    signer=signer,
                 )
             )
             for path, _ in outputs
@@ -104,6 +111,8 @@ def redirect_clip(
             settled = family.settle(engine, pose, pick(moved, row))
             picture = engine.render(engine.encode(cutter.cut(frame, matrix)), pose, settled)[0]
             result = affine.Paste(matrix, mask, frame.shape[:2])(frame, picture)
+            if settings.badge is not None:
+                result = badged(result, settings.badge)
             for writer in writers:
                 writer.write(result, at, lasts)
             progress("render", count, len(matrices))

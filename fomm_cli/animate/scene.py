@@ -76,6 +76,7 @@ class Scene:
         """Whether the crop does not stand upright."""
         return isinstance(self._crop, np.ndarray)
 
+    path: Path | None = None
     warnings: Sequence[str] = ()
 
     @property
@@ -161,7 +162,9 @@ def open_scene(
     picture = open_picture(path, clips, longest)
     crop_source = family.crop if crop_source == "auto" else crop_source
     crop = source_crop(runner, picture, path, crop_source, face_detector)
-    return Scene(runner, picture, crop, family, size, detail)
+    scene = Scene(runner, picture, crop, family, size, detail)
+    scene.path = path
+    return scene
 
 
 def open_picture(path: Path, clips: bool = False, longest: int | None = None) -> Frame:

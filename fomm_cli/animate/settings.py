@@ -54,6 +54,14 @@ class Paste:
 PIN = 0.2
 
 
+class Credentials(NamedTuple):
+    """What results are signed by: a certificate and its key, PEM files, and an authority for times or None."""
+
+    certificate: Path
+    key: Path
+    timestamp: str | None = None
+
+
 class Face(NamedTuple):
     """A part of a picture that was animated: where, by what, and from which of its frames."""
 
@@ -77,6 +85,9 @@ class Settings:
     max_size: int | None = None
     detail: float = 1.0
     paste: Paste | None = None
+    mark: str = "tag"
+    badge: str | None = None
+    sign: Credentials | None = None
     controls: Controls = field(default_factory=Controls)
     force_motion: bool = False
     audio: str = "driving"

@@ -45,6 +45,8 @@ class Whole:
         self.patches = [Patch(scene, paste, look) for scene in faces]
         self._shared = self._share()
 
+    path: Path | None = None
+
     @property
     def box(self) -> Box:
         """Of the first part."""
@@ -134,7 +136,9 @@ def open_stage(
         crop = source_crop(runner, picture, path, settings.crop_source, settings.face_detector)
         crops = [crop_box("center", extent, engine.size[1] / engine.size[0]) if crop is None else crop]
     scenes = [Scene(runner, picture, crop, family, detail=settings.detail) for crop in crops]
-    return Whole(scenes, paste, warnings)
+    stage = Whole(scenes, paste, warnings)
+    stage.path = path
+    return stage
 
 
 def _shifted(patch: Patch, by: tuple[int, int]) -> tuple[slice, slice]:

@@ -42,6 +42,7 @@ from fomm_cli.commands.options import (
     Weights,
 )
 from fomm_cli.commands.pictures import (
+    BadgeChoice,
     ColourChoice,
     ColourMatch,
     Detail,
@@ -50,15 +51,23 @@ from fomm_cli.commands.pictures import (
     ExtendChoice,
     FaceChoice,
     Feather,
+    Key,
+    MarkChoice,
+    MarkKind,
     MaxSize,
     PasteBack,
     Pin,
+    Sign,
     Size,
+    Timestamp,
+    credentials,
     paste,
 )
 from fomm_cli.errors import FommError, UsageError, counted
 
 T = TypeVar("T")
+
+UNMARKED = "Without a mark nothing in the file says that it was made by a network: say so where you show it."
 
 if TYPE_CHECKING:
     from fomm_cli.animate.clip import Report
@@ -123,6 +132,11 @@ def animate(
         False, "--allow-damaged", help="Use what can be read of a damaged clip, with a warning."
     ),
     crf: Crf = 18,
+    mark: MarkChoice = MarkKind.TAG,
+    badge: BadgeChoice = None,
+    sign: Sign = None,
+    key: Key = None,
+    timestamp: Timestamp = None,
     device: Device = "auto",
     engine: EngineChoice = EngineName.AUTO,
     precision: Precision = PrecisionName.AUTO,
@@ -173,6 +187,9 @@ def animate(
         force_motion=force_motion,
         audio=audio,
         crf=crf,
+        mark=str(mark),
+        badge=None if badge is None else str(badge),
+        sign=credentials(sign, key, timestamp),
         force=force,
         options=tuple(options),
         fps=None if fps is None else _usage("--fps", _rate, fps),
@@ -194,6 +211,8 @@ def animate(
     with frame_progress(console) as progress:
         report = animate_clip(runner, source, driving, outputs, settings, progress)
     tell(report, console)
+    if mark == MarkKind.NONE:
+        console.print(UNMARKED, soft_wrap=True)
     if as_json:
         typer.echo(json.dumps(document(report, runner, settings.mode), indent=2))
     else:

@@ -24,6 +24,7 @@ from fomm_cli.commands.eval import eval_app
 from fomm_cli.commands.export import export
 from fomm_cli.commands.motion import motion_app
 from fomm_cli.commands.progress import Downloads
+from fomm_cli.commands.provenance import provenance
 from fomm_cli.commands.reconstruct import reconstruct
 from fomm_cli.commands.runs import runs_app
 from fomm_cli.commands.train import resume, train
@@ -63,6 +64,7 @@ app.command()(demo)
 app.add_typer(motion_app, name="motion")
 app.command()(batch)
 app.command()(web)
+app.command()(provenance)
 app.command()(reconstruct)
 app.add_typer(eval_app, name="eval")
 app.add_typer(weights_app, name="weights")

@@ -41,6 +41,25 @@ from fomm_cli.commands.options import (
     PrecisionName,
     Weights,
 )
+from fomm_cli.commands.pictures import (
+    BadgeChoice,
+    ColourChoice,
+    ColourMatch,
+    Detail,
+    FaceChoice,
+    Feather,
+    Key,
+    MarkChoice,
+    MarkKind,
+    MaxSize,
+    PasteBack,
+    Pin,
+    Sign,
+    Size,
+    Timestamp,
+    credentials,
+    paste,
+)
 from fomm_cli.errors import FommError, counted
 
 
@@ -73,6 +92,14 @@ def batch(
     face_detector: Path | None = typer.Option(
         None, "--face-detector", metavar="FILE", help="For crop face: the network's file, if it cannot be downloaded."
     ),
+    size: Size = None,
+    max_size: MaxSize = None,
+    detail: Detail = 1.0,
+    paste_back: PasteBack = None,
+    faces: FaceChoice = NONE,
+    pin: Pin = None,
+    feather: Feather = 0.1,
+    colour_match: ColourChoice = ColourMatch.BORDER,
     motion_scale: MotionScale = 1.0,
     head: Head = 1.0,
     expression: Expression = 1.0,
@@ -84,6 +111,11 @@ def batch(
     layout: Layout = typer.Option(Layout.RESULT, "--layout", help="What results show."),
     audio: Audio = typer.Option(Audio.DRIVING, "--audio", help="The sound."),
     crf: Crf = 18,
+    mark: MarkChoice = MarkKind.TAG,
+    badge: BadgeChoice = None,
+    sign: Sign = None,
+    key: Key = None,
+    timestamp: Timestamp = None,
     redo: bool = typer.Option(False, "--redo", help="Do again what is done."),
     retry_failed: bool = typer.Option(False, "--retry-failed", help="Try again what failed before."),
     stop_on_error: bool = typer.Option(False, "--stop-on-error", help="Leave the rest once one has failed."),
@@ -111,7 +143,7 @@ def batch(
     from fomm_cli.animate.crops import check_crop
     from fomm_cli.animate.pairs import gather, product, read_pairs
     from fomm_cli.animate.pairs import zipped as in_order
-    from fomm_cli.animate.settings import Settings, parse_anchor
+    from fomm_cli.animate.settings import Settings, parse_anchor, parse_size
     from fomm_cli.commands.animate import _usage, opened
     from fomm_cli.commands.progress import frame_progress
     from fomm_cli.media.write import check_suffix
@@ -121,6 +153,10 @@ def batch(
     _usage("--anchor", parse_anchor, anchor)
     _usage("--crop-source", lambda text: check_crop(text, still=True), crop_source)
     _usage("--crop-driving", check_crop, crop_driving)
+    if size is not None:
+        _usage("--size", parse_size, size)
+    named = "auto" if crop_source == "center" else crop_source  # what is usual here need not be named
+    pasted = paste(paste_back, faces, [], "hold", pin, feather, colour_match, named, size, loop)
     if (pairs is None) == (not (sources and drivings)) or (pairs is not None and (sources or drivings or zipped)):
         raise typer.BadParameter("Give --sources and --drivings, or --pairs.", param_hint="'--sources'")
     if gpus > 1:
@@ -148,10 +184,17 @@ def batch(
         crop_source=crop_source,
         crop_driving=crop_driving,
         face_detector=face_detector,
+        size=None if size is None else parse_size(size),
+        max_size=max_size,
+        detail=detail,
+        paste=pasted,
         controls=steering,
         force_motion=force_motion,
         audio=audio,
         crf=crf,
+        mark=str(mark),
+        badge=None if badge is None else str(badge),
+        sign=credentials(sign, key, timestamp),
     )
     wishes = Wishes(weights, layout, redo, retry_failed, force, stop_on_error, _bytes(cache))
     with frame_progress(console) as progress:

@@ -11,7 +11,7 @@ import typer
 from fomm_cli.errors import FommError, UsageError
 
 if TYPE_CHECKING:
-    from fomm_cli.animate.settings import Paste
+    from fomm_cli.animate.settings import Credentials, Paste
 
 
 class Extend(StrEnum):
@@ -25,7 +25,20 @@ class ColourMatch(StrEnum):
     OFF = "off"
 
 
-_PANEL = "Picture"
+class MarkKind(StrEnum):
+    TAG = "tag"
+    FULL = "full"
+    NONE = "none"
+
+
+class Corner(StrEnum):
+    TOP_LEFT = "top-left"
+    TOP_RIGHT = "top-right"
+    BOTTOM_LEFT = "bottom-left"
+    BOTTOM_RIGHT = "bottom-right"
+
+
+_PANEL, _FILE = "Picture", "Provenance"
 
 Size = Annotated[
     str | None,
@@ -89,6 +102,35 @@ ColourChoice = Annotated[
     ColourMatch,
     typer.Option("--colour-match", help="Fit what is put back to what is round it, or not.", rich_help_panel=_PANEL),
 ]
+
+MarkChoice = Annotated[
+    MarkKind, typer.Option("--mark", help="What the file says of how it was made.", rich_help_panel=_FILE)
+]
+BadgeChoice = Annotated[
+    Corner | None, typer.Option("--badge", help='A visible "AI" in a corner of every frame.', rich_help_panel=_FILE)
+]
+Sign = Annotated[
+    Path | None,
+    typer.Option("--sign", metavar="CERT.pem", help="Sign it (C2PA, extra c2pa), with --key.", rich_help_panel=_FILE),
+]
+Key = Annotated[
+    Path | None, typer.Option("--key", metavar="KEY.pem", help="The certificate's key.", rich_help_panel=_FILE)
+]
+Timestamp = Annotated[
+    str | None,
+    typer.Option("--timestamp", metavar="URL", help="An authority to witness the time.", rich_help_panel=_FILE),
+]
+
+
+def credentials(sign: Path | None, key: Path | None, timestamp: str | None) -> Credentials | None:
+    """The options of signing as one value; a certificate goes with its key."""
+    from fomm_cli.animate.settings import Credentials
+
+    if sign is None or key is None:
+        if sign is not None or key is not None or timestamp is not None:
+            raise UsageError("--sign CERT.pem goes with --key KEY.pem.")
+        return None
+    return Credentials(sign, key, timestamp)
 
 
 def paste(

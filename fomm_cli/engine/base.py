@@ -48,6 +48,8 @@ class Engine(Protocol):
     """How many frames at a time are worth giving here: a first guess, not a limit."""
     detector: str
     """The identity of the network that sees the poses, "sha256:..."; "" where it is not known."""
+    weights: str
+    """Which weights these are, "sha256:..." of their file; "" where they came from no file."""
     usual: tuple[str, bool]
     """How the weights' authors animate: the mode, and whether relative movements are scaled."""
     disentangles: bool

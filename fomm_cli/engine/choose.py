@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from fomm_cli.engine.base import Engine
 from fomm_cli.errors import FommError, nearest
+from fomm_cli.files.disk import sha256
 
 if TYPE_CHECKING:
     import torch
@@ -52,10 +53,14 @@ def open_engine(
     from fomm_cli.device import resolve, warning
     from fomm_cli.weights.catalogue import DEFAULT
     from fomm_cli.weights.load import load_model
+    from fomm_cli.weights.load import resolve as located
 
     if said := warning(resolve(device)):
         say(said)
-    return make_engine(load_model(weights or DEFAULT, device), engine, precision, cuda_graphs)
+    path = located(weights or DEFAULT)
+    opened = make_engine(load_model(path, device), engine, precision, cuda_graphs)
+    opened.weights = f"sha256:{sha256(path)}"
+    return opened
 
 
 def as_engine(model: Any) -> Engine:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from fomm_cli.engine.base import Frames, Parts
 from fomm_cli.engine.card import FORMAT, Graph, Port, lengths, read_card
 from fomm_cli.errors import FommError
+from fomm_cli.files.disk import sha256
 from fomm_cli.model.families import family_of
 from fomm_cli.model.pixels import from_planes, to_planes
 
@@ -47,6 +48,7 @@ class OnnxEngine:
         self.usual = str(usual.get("mode", "relative")), bool(usual.get("adapt_scale", True))
         self.disentangles = "disentangle" in card.graphs
         self.motion_size = card.motion_size
+        self.weights = f"sha256:{sha256(self.folder / 'export.json')}"
         self.batch = 4
         self.name = f"onnx {card.precision} on {'cuda' if 'CUDA' in providers[0] else 'cpu'} (onnxruntime)"
         self._sessions = {

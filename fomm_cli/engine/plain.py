@@ -25,6 +25,8 @@ class PlainEngine:
     precision  bf16 runs encode and render under autocast; poses and whatever a family keeps apart stay float32
     """
 
+    weights = ""
+
     def __init__(self, model: AnimationModel, precision: str = "fp32") -> None:
         self.model = model
         self.bf16 = precision == "bf16"

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 from fomm_cli.errors import FommError
-from fomm_cli.files.disk import FULL, claimed_name, explain_os_error, prepared, sibling
+from fomm_cli.files.disk import FULL, claimed_name, explain_os_error, prepared, sha256, sibling
 
 MANIFEST = ".fomm.json"
 """In every such folder: the names and sizes of what we put there, so that --force never removes anything else."""
@@ -78,6 +79,14 @@ def check_ours(folder: Path, name: Path) -> None:
             f"{name} holds what was not written here: {strangers[0]}{more}. It is not overwritten.",
             "Name a new folder, or remove what is in the way yourself.",
         )
+
+
+def digest(folder: Path) -> str:
+    """SHA-256 over names and contents of the files in a folder, hidden ones aside, as 64 hexadecimal digits."""
+    total = hashlib.sha256()
+    for path in sorted(each for each in folder.rglob("*") if each.is_file() and not each.name.startswith(".")):
+        total.update(f"{path.relative_to(folder).as_posix()}\0{sha256(path)}\n".encode())
+    return total.hexdigest()
 
 
 def _told(path: Path, folder: Path, sizes: dict[str, int]) -> bool:

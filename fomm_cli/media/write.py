@@ -17,6 +17,8 @@ from PIL import Image
 from fomm_cli.errors import FommError
 from fomm_cli.files import disk, folder
 from fomm_cli.media.image import Frame
+from fomm_cli.media.provenance import Mark
+from fomm_cli.media.signing import Signer
 from fomm_cli.media.sound import Sound
 from fomm_cli.media.view import SWS
 
@@ -50,6 +52,8 @@ class VideoWriter:
     track       which of its sound tracks, counted from 1; None = the one a player plays
     span        the stretch of its sound, (begin, end) in seconds of the clip; end None = all the rest
     heard       afterwards: whether any sound was written
+    mark        what the file says of how it was made; None = nothing
+    signer      signs the mark
     time_base   seconds per tick of the clock the frame times come from, so that they can be kept to the tick
     H.264 in 4:2:0 wants even sides: an odd one is grown by repeating the last row or column.
     """
@@ -65,6 +69,8 @@ class VideoWriter:
         time_base: Fraction | None = None,
         track: int | None = None,
         span: tuple[Fraction, Fraction | None] = (Fraction(0), None),
+        mark: Mark | None = None,
+        signer: Signer | None = None,
     ) -> None:
         self.path = Path(path)
         self.rate = Fraction(rate)
@@ -72,6 +78,7 @@ class VideoWriter:
         self.count = 0
         self.heard = False
         self._track, self._span = track, span
+        self._mark, self._signer = mark, signer
         self._crf = crf
         self._audio_from = None if audio_from is None else Path(audio_from)
         self._force = force
@@ -112,11 +119,18 @@ class VideoWriter:
         assert self.size is not None
         suffix = self.path.suffix.lower()
         if not suffix:
-            return _Pictures(self._temporary)
+            return _Pictures(self._temporary, self._mark)
         if suffix == ".gif":
-            return _Gif(self._temporary, self.rate, self.size)
+            return _Gif(self._temporary, self.rate, self.size, self._mark)
         self._sound = Sound.open(self._audio_from, suffix, self._track, *self._span) if self._audio_from else None
-        return _Movie(self._temporary, suffix, self.rate, self._tick, self.size, self._crf, self._sound)
+        return _Movie(self._temporary, suffix, self.rate, self._tick, self.size, self._crf, self._sound, self._mark)
+
+    def _sign(self) -> None:
+        if self._mark is None or self._signer is None:
+            return
+        made = sorted(self._temporary.glob("*.png")) if self._temporary.is_dir() else [self._temporary]
+        for path in made:
+            self._signer.sign(path, self._mark)
 
     @contextlib.contextmanager
     def _explained(self) -> Any:
@@ -144,6 +158,7 @@ class VideoWriter:
             try:
                 with self._explained():
                     sink.finish()
+                    self._sign()
                 self.heard = self._sound is not None and self._sound.written > 0
             except BaseException:
                 sink.abandon()
@@ -189,10 +204,14 @@ class _Movie:
         size: tuple[int, int],
         crf: int,
         sound: Sound | None,
+        mark: Mark | None,
     ) -> None:
-        options = {"movflags": "+faststart"} if suffix in {".mp4", ".m4v", ".mov"} else {}
+        options = {"fflags": "+bitexact"}  # the same work, the same bytes: Matroska's own numbers are drawn by chance
+        if suffix in {".mp4", ".m4v", ".mov"}:  # which without use_metadata_tags keep a few names only
+            options = {"movflags": "+faststart" + ("+use_metadata_tags" if mark else "")}
         kind = {".m4v": "mp4", ".mkv": "matroska"}.get(suffix, suffix[1:])
         self._container = av.open(str(path), "w", format=kind, container_options=options)
+        self._container.metadata.update({} if mark is None else mark.tags)
         codec = MOVIES[suffix]
         settings = {"crf": str(crf)}
         if codec == "libvpx-vp9":
@@ -272,7 +291,8 @@ class _Movie:
 class _Gif:
     """A GIF with a palette of its own for every frame, so that nothing has to be kept until the end."""
 
-    def __init__(self, path: Path, rate: Fraction, size: tuple[int, int]) -> None:
+    def __init__(self, path: Path, rate: Fraction, size: tuple[int, int], mark: Mark | None) -> None:
+        self._path, self._mark = path, mark
         self._tick = Fraction(1, 100)
         self._container = av.open(str(path), "w", format="gif")
         stream: Any = self._container.add_stream("gif", rate=rate)
@@ -297,6 +317,8 @@ class _Gif:
     def finish(self) -> None:
         self._container.mux(self._stream.encode())
         self._container.close()
+        if self._mark is not None:
+            self._mark.into_gif(self._path)
 
     def abandon(self) -> None:
         with contextlib.suppress(Exception):  # as above
@@ -320,12 +342,14 @@ def _indexed(frame: Frame) -> Any:
 class _Pictures:
     """000000.png, 000001.png, ...: lossless, and without any time."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, mark: Mark | None) -> None:
         self._folder = folder
+        self._chunks = None if mark is None else mark.png()
         self._count = 0
 
     def write(self, frame: Frame, time: Fraction, lasts: Fraction) -> None:
-        Image.fromarray(np.ascontiguousarray(frame)).save(self._folder / f"{self._count:06d}.png", compress_level=3)
+        path = self._folder / f"{self._count:06d}.png"
+        Image.fromarray(np.ascontiguousarray(frame)).save(path, compress_level=3, pnginfo=self._chunks)
         self._count += 1
 
     def finish(self) -> None:
