@@ -23,12 +23,14 @@ EXTRAS = {
     "eval": [("torchmetrics", "torchmetrics"), ("onnxruntime", "onnxruntime")],
     "onnx": [("onnx", "onnx"), ("onnxscript", "onnxscript"), ("onnxruntime", "onnxruntime")],
     "web": [("starlette", "starlette"), ("uvicorn", "uvicorn"), ("websockets", "websockets")],
+    "c2pa": [("c2pa", "c2pa-python")],
     "tensorboard": [("tensorboard", "tensorboard")],
 }
 PURPOSES = {
     "face": "crops and metrics of faces",
     "body": "metrics of bodies",
     "eval": "LPIPS and metrics of faces",
+    "c2pa": "signing results, and reading signatures",
     "onnx": "export, and running exports without torch",
     "web": "the page of `fomm web`",
     "tensorboard": "curves in TensorBoard",
