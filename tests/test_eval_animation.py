@@ -72,6 +72,8 @@ def test_eval_animation_of_real_pairs(
     assert copied["pose"]["missing"] == {"truth": 0, "result": 0}
     ours = found["results"]["tiny, relative"]
     assert ours["identity"]["value"] > 0
+    assert copied["flicker"]["value"] == 0
+    assert ours["flicker"]["value"] > 0
     assert any("not comparable" in note for note in found["notes"].copy())
     assert (tmp_path / "r" / "report.html").read_text().count("<figure>") == 2
     assert "'both'" in run(capsys, "eval", "animation", "--mode", "both", code=1)

@@ -13,7 +13,7 @@ from torchmetrics.functional.image import structural_similarity_index_measure
 from fomm_cli.errors import FommError
 from fomm_cli.evaluate import statistics
 from fomm_cli.evaluate.lpips import Lpips, load
-from fomm_cli.evaluate.metrics import Measures, absolute_error, chosen, spread, squared_error, ssim
+from fomm_cli.evaluate.metrics import Flicker, Measures, absolute_error, chosen, spread, squared_error, ssim
 from fomm_cli.evaluate.observers import Observers, compare_embeddings, compare_points, pose_error
 from fomm_cli.evaluate.records import Record, Tally
 from fomm_cli.evaluate.report import results
@@ -228,3 +228,21 @@ def test_fid_agrees_with_torchmetrics_formula() -> None:
     root = torch.linalg.eigvals(product).sqrt().real.sum()
     expected = ((a.mean(0) - b.mean(0)) ** 2).sum() + np.trace(np.cov(a.T)) + np.trace(np.cov(b.T)) - 2 * float(root)
     assert ours.distance(theirs) == pytest.approx(expected, rel=1e-6)
+
+
+def test_flicker_is_unrest_where_the_driving_rests() -> None:
+    still = np.full((7, 4, 4, 3), 100, dtype=np.uint8)
+    driving = still.copy()
+    driving[:, :2] += np.arange(7, dtype=np.uint8)[:, None, None, None] ** 2  # 2 levels and more: it does not rest
+    trembling = still.copy()
+    trembling[1::2, 2:] += 3
+    tally, flicker = Tally(), Flicker()
+    for part in (slice(0, 1), slice(1, 3), slice(3, 7)):  # however the frames come in
+        flicker.add(tally, trembling[part], driving[part])
+    assert tally.counts["flicker"] == 5
+    assert tally.mean("flicker") == pytest.approx(6)
+    tally = Tally()
+    Flicker().add(tally, still + driving - 100, driving)
+    assert tally.mean("flicker") == 0
+    Flicker().add(tally, still[:2], still[:2])
+    assert tally.counts["flicker"] == 5, "two frames have no second difference"

@@ -15,8 +15,11 @@ from typing import TYPE_CHECKING, Literal
 from fomm_cli.errors import FommError, nearest
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from torch import Tensor
 
+    from fomm_cli.engine.base import Frames
     from fomm_cli.evaluate.records import Tally
 
 PictureMetric = Callable[["Tensor", "Tensor"], "Tensor"]
@@ -112,7 +115,7 @@ class Metric:
     digits    behind the point, in tables; results.json has all of them
     kinds     of evaluation that can measure it; default: those that do so unasked
     source    pictures: `function` compares them. lpips: its network does. points, embedding: detectors look at both.
-              features: the Inception network's, of all frames together
+              features: the Inception network's, of all frames together. sequence: `Flicker` looks at frames in turn
     smallest  shortest side of a frame it can be measured on
     quantity  what is summed up over frames, its own name unless given
     of_clip   from a clip's mean quantity to its value: the report then averages over clips, else over frames
@@ -126,7 +129,7 @@ class Metric:
     digits: int = 4
     kinds: tuple[Kind, ...] = WITH_TRUTH
     default: tuple[Kind, ...] = ()
-    source: Literal["pictures", "lpips", "points", "embedding", "features"] = "pictures"
+    source: Literal["pictures", "lpips", "points", "embedding", "features", "sequence"] = "pictures"
     function: PictureMetric | None = None
     smallest: int = 1
     quantity: str = ""
@@ -181,6 +184,7 @@ METRICS: dict[str, Metric] = {
         Metric("aed", "AED", "Euclidean", kinds=("reconstruction",), source="embedding"),
         Metric("aed_squared", "AED²", "squared", kinds=("reconstruction",), source="embedding", beside="aed"),
         Metric("identity", "AED to source", "Euclidean", kinds=("pairs",), default=("pairs",), source="embedding"),
+        Metric("flicker", "Flicker", "levels", kinds=("pairs",), default=("pairs",), source="sequence", digits=3),
         Metric("fid", "FID", kinds=("reconstruction", "pairs"), source="features"),
     )
 }
@@ -241,3 +245,33 @@ class Measures:
                 )
             with torch.inference_mode():
                 tally.add(metric.summed, function(prediction, truth).tolist())
+
+
+QUIET = 2.0
+"""A pixel of the driving clip rests where its second difference in time is below this, in levels."""
+
+
+class Flicker:
+    """Unrest of one result where its driving clip rests: |I(t-1) - 2 I(t) + I(t+1)|, the mean over resting pixels."""
+
+    def __init__(self) -> None:
+        self._result: Frames | None = None
+        self._driving: Frames | None = None
+
+    def add(self, tally: Tally, result: Frames, driving: Frames) -> None:
+        """The next frames of both, uint8 (B, H, W, 3); a value a frame that has neighbours and any resting pixel."""
+        import numpy as np
+
+        self._result = result if self._result is None else np.concatenate([self._result[-2:], result])
+        self._driving = driving if self._driving is None else np.concatenate([self._driving[-2:], driving])
+        unrest, own = (_second_difference(frames) for frames in (self._result, self._driving))
+        values = [now[rests].mean() for now, rests in zip(unrest, own < QUIET, strict=True) if rests.any()]
+        tally.add("flicker", map(float, values))
+
+
+def _second_difference(frames: Frames) -> NDArray[np.float32]:
+    """(T, H, W, 3) to (T - 2, H, W): absolute, the largest of a pixel's channels; nothing of fewer than 3 frames."""
+    import numpy as np
+
+    levels = frames.astype(np.float32)
+    return np.abs(levels[:-2] - 2 * levels[1:-1] + levels[2:]).max(axis=-1)

@@ -16,7 +16,7 @@ from fomm_cli.errors import FommError
 from fomm_cli.evaluate import records, report, sheets, testset
 from fomm_cli.evaluate.frechet import TRUTH
 from fomm_cli.evaluate.methods import Column, Mode, columns
-from fomm_cli.evaluate.metrics import Kind
+from fomm_cli.evaluate.metrics import Flicker, Kind
 from fomm_cli.evaluate.observers import PUBLISHED_SIDE, Sight, compare_embeddings, compare_points, pose_error
 from fomm_cli.evaluate.records import Record, Tally
 from fomm_cli.evaluate.setup import Setup
@@ -267,6 +267,7 @@ class PairAnimation:
     identity  distance between the embeddings of the source and of each frame of the result
     mkr       points found in the driving frame and not in the result
     pose      see `observers.pose_error`
+    flicker   see `metrics.Flicker`
     """
 
     items: Sequence[Pair]
@@ -334,6 +335,7 @@ class PairAnimation:
             record.tallies = {column.name: Tally() for column in table}
             paths: dict[str, list[np.ndarray | None]] = {column.name: [] for column in table}
             driven: list[np.ndarray | None] = []
+            flickers = {column.name: Flicker() for column in table} if "flicker" in setup.metrics else {}
             for pixels, driving in testset.batches(driving_clip, wanted, setup.batch, setup.device):
                 truth = observers.look(pixels)
                 if shelf is not None:
@@ -344,6 +346,8 @@ class PairAnimation:
                     result = to_frames(perform(driving).prediction)
                     if shelf is not None:
                         shelf.add(column.name, result)
+                    if column.name in flickers:
+                        flickers[column.name].add(tally, result, pixels)
                     for true, made in zip(truth, observers.look(result), strict=True):
                         paths[column.name].append(made.points)
                         if observers.points is not None:
