@@ -22,6 +22,7 @@ from fomm_cli.model.first_order.network import FirstOrderModel
 from fomm_cli.model.pixels import to_tensor
 from fomm_cli.model.pose import mapped
 from fomm_cli.weights.file import save_weights
+from tests import live_portrait
 from tests.golden import golden_config, golden_model
 
 CPU = torch.device("cpu")
@@ -159,3 +160,18 @@ def test_the_command(
     assert result["network"] == {"name": "first_order", "size": [64, 64], "parameters_m": 0.1, "trained": True}
     assert main([*options, "--precision", "fp32"]) == 0
     assert "plain loop" in capsys.readouterr().out
+
+
+def test_other_families_are_measured_stage_by_stage(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    weights = tmp_path / "tiny.safetensors"
+    save_weights(weights, live_portrait.model("tiny"), live_portrait.config("tiny"))
+    options = ["bench", "animate", "--weights", str(weights), "--device", "cpu", "--rounds", "1", "--frames", "1"]
+    assert main([*options, "--precision", "bf16", "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["gates"]["fused fp32"]["psnr"] > 60
+    assert result["gates"]["fused bf16"]["psnr"] >= 45
+    assert list(result["stages"]) == ["encode the source", "detect", "settle", "render", "a frame"]
+    assert all(list(table) == ["plain fp32", "fused fp32", "fused bf16"] for table in result["stages"].values())
+    assert result["stages"]["a frame"]["plain fp32"]["ratio"] == 1
+    assert main(["bench", "animate", "--config", "tps-toon-128"]) == 1
+    assert "Give --weights" in capsys.readouterr().err

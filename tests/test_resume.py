@@ -137,7 +137,7 @@ def test_told_to_stop_it_saves_first(
     while process.poll() is None and (not (run / "metrics.jsonl").is_file() or len(metrics(run)) < 3):
         time.sleep(0.02)
     process.send_signal(number)
-    process.wait(60)
+    process.wait(240)
     errors = capfd.readouterr().err
     assert process.returncode == code, errors
     assert "Traceback" not in errors
@@ -190,7 +190,7 @@ def test_a_full_disk_leaves_the_last_checkpoint(place: Path, capfd: pytest.Captu
     cramped = "import resource, signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
     cramped += f"resource.setrlimit(resource.RLIMIT_FSIZE, ({len(before) // 2}, resource.RLIM_INFINITY))"
     process = in_a_process(["resume", str(run.folder), "--steps", "5"], cramped)
-    process.wait(60)
+    process.wait(240)
     errors = capfd.readouterr().err
     assert process.returncode == 1, errors
     assert "no space" in errors

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from fomm_cli.bench.protocol import Gate, Row, Timing, gate, take_turns
+from fomm_cli.bench.stages import bench_stages
 from fomm_cli.bench.stand_in import clip, lively
 from fomm_cli.config import reading as configs
 from fomm_cli.device import machine, resolve
@@ -31,7 +32,10 @@ from fomm_cli.errors import FommError
 from fomm_cli.files.disk import ASSETS
 from fomm_cli.media.image import fit, read_image
 from fomm_cli.media.video import read_frames
+from fomm_cli.model.families import family_of
+from fomm_cli.model.first_order.config import FirstOrderConfig
 from fomm_cli.model.first_order.network import FirstOrderModel
+from fomm_cli.model.network import AnimationModel
 from fomm_cli.model.pixels import to_tensor
 from fomm_cli.weights.catalogue import DEFAULT
 from fomm_cli.weights.file import save_weights
@@ -49,6 +53,7 @@ class AnimateBench:
     gates     way of running -> its agreement with the plain model
     model     model only, tensors on the device: way -> ms_median, ms_p95, ms_min, fps, ratio to the plain loop
     host      uint8 on the host to uint8 on the host, by the engines
+    stages    of families other than first order, see `bench/stages.py`: stage -> engine -> as in `host`
     files     what `bench/files.py` measured; None where it was not asked to
     """
 
@@ -60,6 +65,7 @@ class AnimateBench:
     gates: dict[str, dict[str, float]] = field(default_factory=dict)
     model: dict[str, dict[str, float]] = field(default_factory=dict)
     host: dict[str, dict[str, float]] = field(default_factory=dict)
+    stages: dict[str, dict[str, dict[str, float]]] = field(default_factory=dict)
     files: dict[str, Any] | None = None
 
     def as_dict(self) -> dict[str, Any]:
@@ -98,9 +104,16 @@ def bench_weights(
         torch.set_num_threads(threads)
     if weights is None:
         config = configs.load(source, overrides or [])
-        model = lively(config).to(place)
+        if not isinstance(config.model, FirstOrderConfig):
+            title = family_of(config.model).title
+            raise FommError(f"Random networks of {title} make grey pictures, which hide errors.", "Give --weights.")
+        model: AnimationModel = lively(config).to(place)
     else:
-        config, model = read_config(weights), first_order(weights, device)
+        config, model = read_config(weights), load_model(weights, device)
+    if not isinstance(model, FirstOrderModel):
+        found = bench_stages(model, precision, rounds, frames or 3, say, processor_time)
+        about = describe(model, config.name, weights is not None)
+        return AnimateBench(machine(place), about, rounds, frames or 3, processor_time, found[0], stages=found[1])
     count = frames or (300 if place.type == "cuda" else 12)
     with tempfile.TemporaryDirectory(prefix="fomm-bench-") as name:
         folder = Path(name)
@@ -143,7 +156,8 @@ def bench_weights(
 
 def bundled(device: str, precision: str) -> dict[str, dict[str, float]]:
     """The gate on the trained bundled weights, the bundled portrait and frames of the bundled clip."""
-    model = first_order(DEFAULT, device)
+    model = load_model(DEFAULT, device)
+    assert isinstance(model, FirstOrderModel)
     place = next(model.parameters()).device
     pictures = [read_image(ASSETS / "portrait.png"), *islice(read_frames(ASSETS / "driving.mp4"), 0, 40, 10)]
     tensor = to_tensor(np.stack([fit(picture, model.size) for picture in pictures]), place)
@@ -191,14 +205,6 @@ def bench_animate(
     return result
 
 
-def first_order(weights: str, device: str) -> FirstOrderModel:
-    """The network of weights by name or file; refused where it is of a family that is not measured here."""
-    model = load_model(weights, device)
-    if not isinstance(model, FirstOrderModel):
-        raise FommError(f"{weights} is {model.family.title}; what is measured here are first-order networks.")
-    return model
-
-
 def agreement(model: FirstOrderModel, precision: str, source: Tensor, driving: Tensor) -> dict[str, Gate]:
     """The gate on given pictures (1, 3, H, W) and (B, 3, H, W): the fused network in fp32 and in `precision`."""
     with _exact():
@@ -207,7 +213,7 @@ def agreement(model: FirstOrderModel, precision: str, source: Tensor, driving: T
         return {f"fused {each}": truth.gate(FusedNetwork(model, precision=DTYPES[each]), each) for each in ways}
 
 
-def describe(model: FirstOrderModel, name: str, trained: bool) -> dict[str, Any]:
+def describe(model: AnimationModel, name: str, trained: bool) -> dict[str, Any]:
     """The network for the head of a report."""
     count = sum(each.numel() for each in model.parameters())
     return {"name": name, "size": list(model.size), "parameters_m": round(count / 1e6, 1), "trained": trained}

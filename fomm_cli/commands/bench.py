@@ -168,6 +168,7 @@ def _sections(result: AnimateBench) -> list[tuple[str, list[str], list[list[str]
         ("Agreement with the plain model", ["way", "8-bit levels", "PSNR, dB", "keypoints, px"], gates),
         ("Model only", ["way", *heads], speeds(result.model)),
         ("uint8 to uint8", ["engine", *heads], speeds(result.host)),
+        *((stage, ["engine", *heads], speeds(table)) for stage, table in result.stages.items()),
     ]
     if result.files is not None:
         sections.append(("Files", ["what", "value"], _files(result.files)))
@@ -201,6 +202,8 @@ def _print(result: AnimateBench) -> None:
     console = Console(highlight=False)
     console.print(_head(result), markup=False)
     for title, heads, rows in _sections(result):
+        if not rows:
+            continue
         table = Table(title=title, title_justify="left")
         table.add_column(heads[0])
         for head in heads[1:]:
