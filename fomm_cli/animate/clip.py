@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from fomm_cli.animate.backdrop import Backdrop, on_checks
 from fomm_cli.animate.compose import Part
 from fomm_cli.animate.driving import Driving, open_driving
 from fomm_cli.animate.inputs import check_asked
@@ -144,7 +145,7 @@ def render_clip(
         timing, points = roles[0].steered.motion, []
         drawn = threaded(_drawn(roles, shown), 4 * stage.runner.batch)
         depth = max(1, min(4, _AHEAD // (3 * stage.size[0] * stage.size[1])))
-        with contextlib.closing(threaded(_composed(stage, drawn), depth)) as ready:
+        with contextlib.closing(threaded(_composed(stage, drawn, settings.background), depth)) as ready:
             for count, step in enumerate(ready, 1):
                 for picture, writer in writers:
                     frame = picture(stage, step)
@@ -188,7 +189,10 @@ def render_still(stage: Stage, driving: Driving, row: int, settings: Settings, p
     row = min(max(row, 0), len(first.steered.motion) - 1)
     parts = [next(role.scene.draw(role.moved(slice(row, row + 1))[1])) for role in roles]
     warnings = [said for role in roles for said in role.warnings]
-    return Still(stage.compose(parts), row, len(first.steered.motion), first.anchor, warnings)
+    frame = stage.compose(parts)
+    if settings.background != "keep":
+        frame = on_checks(Backdrop(settings.background, stage.still)(frame))
+    return Still(frame, row, len(first.steered.motion), first.anchor, warnings)
 
 
 def _drawn(roles: list[Role], shown: Driving | None) -> Iterator[tuple[list[Part], Step]]:
@@ -217,10 +221,12 @@ def _drawn(roles: list[Role], shown: Driving | None) -> Iterator[tuple[list[Part
                 yield list(parts), step
 
 
-def _composed(stage: Stage, drawn: Generator[tuple[list[Part], Step], None, None]) -> Iterator[Step]:
+def _composed(stage: Stage, drawn: Generator[tuple[list[Part], Step], None, None], background: str) -> Iterator[Step]:
+    backdrop = None if background == "keep" else Backdrop(background, stage.still)
     with contextlib.closing(drawn):
         for parts, step in drawn:
-            yield step._replace(result=stage.compose(parts))
+            frame = stage.compose(parts)
+            yield step._replace(result=frame if backdrop is None else backdrop(frame))
 
 
 def _check_layout(stage: Stage, driving: Driving, path: str | Path, layout: str, settings: Settings) -> None:

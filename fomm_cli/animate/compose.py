@@ -54,11 +54,12 @@ class Enlarger:
     with known movements, this was nearer to the truth than blending by occlusion alone, than a gate by the picture
     instead of the frame at rest, and than the network's frame enlarged (docs/animate.md).
 
-    picture  (H, W, 3): what is looked at, or a `looker` at it
+    picture  (H, W, 3 or 4): what is looked at, or a `looker` at it
     rest     the network's frame of the source in its own pose
     size     (h, w) that the part is enlarged to
     place    where its left-top corner lies in the picture, (left, top)
     window   what is made of it, in its own pixels; None = all
+    clear    whether the picture has transparency, a fourth channel, which moves with it
     detail   in [0, 1], how much of the picture to carry along; 0 is the frame enlarged
     """
 
@@ -70,22 +71,21 @@ class Enlarger:
         place: tuple[int, int] = (0, 0),
         window: Box | None = None,
         detail: float = 1.0,
+        clear: bool = False,
     ) -> None:
         self.rest, self.size, self.place, self.detail = rest, size, place, detail
         self.window = window or Box(0, 0, size[1], size[0])
+        self.clear = clear
         self._look = looker(picture) if isinstance(picture, np.ndarray) else picture
         self._look_at_rest = looker(rest.frame)
 
     def __call__(self, part: Part) -> Frame:
         """The window of the frame, rounded."""
-        result = np.empty((self.window.height, self.window.width, 3), np.uint8)
-        for rows, values in self.strips(part):
-            result[rows] = rounded(values)
-        return result
+        return np.concatenate([rounded(values) for _, values in self.strips(part)])
 
     def strips(self, part: Part) -> Iterator[tuple[slice, Map]]:
-        """The same from top to bottom: rows of the window, and their float32 (rows, width, 3) in levels."""
-        share, shift = (None, None) if not self.detail or part.flow is None else self._guide(part)
+        """The same from top to bottom: rows of the window, and their float32 (rows, width, 3 or 4) in levels."""
+        share, shift = (None, None) if part.flow is None or not (self.detail or self.clear) else self._guide(part)
         moved = None if share is None or part.decoded is not None else self._moved(part)
         step = max(1, _STRIP // self.window.width)
         for top in range(0, self.window.height, step):
@@ -94,13 +94,14 @@ class Enlarger:
                 yield rows, self._enlarged(part.frame, rows)
                 continue
             seen = self._seen(shift, rows)
+            colours = seen[..., :3]
             under = self._enlarged(part.frame if part.decoded is None else part.decoded, rows)
-            seen -= under if moved is None else self._enlarged(moved, rows)
-            seen *= self._map(share, rows)[..., None]
-            seen += under
+            colours -= under if moved is None else self._enlarged(moved, rows)
+            colours *= self._map(share, rows)[..., None]
+            colours += under
             if self.detail != 1:
                 plain = self._enlarged(part.frame, rows)
-                seen = plain + np.float32(self.detail) * (seen - plain)
+                colours[...] = plain + np.float32(self.detail) * (colours - plain)
             yield rows, seen
 
     def _guide(self, part: Part) -> tuple[Map, Map]:
@@ -202,7 +203,7 @@ def weights(count: int, cells: int, cubic: bool) -> Map:
 
 
 def looker(picture: Frame) -> Look:
-    """Looks at a picture (H, W, 3) bilinearly; beyond its edges they go on."""
+    """Looks at a picture (H, W, C) bilinearly; beyond its edges they go on."""
     height, width = picture.shape[:2]
     if "torch" not in sys.modules or min(height, width) < 2:
         return lambda x, y: sampled(picture, np.clip(x, 0, width - 1), np.clip(y, 0, height - 1))
@@ -243,7 +244,7 @@ def sampled(picture: Frame, x: Map, y: Map) -> Map:
     height, width = picture.shape[:2]
     left, top = np.minimum(x.astype(np.intp), max(width - 2, 0)), np.minimum(y.astype(np.intp), max(height - 2, 0))
     across, down = (x - left)[..., None], (y - top)[..., None]
-    flat = picture.reshape(-1, 3)
+    flat = picture.reshape(-1, picture.shape[2])
     corner, right, below = top * width + left, min(width - 1, 1), width * min(height - 1, 1)
     upper = flat[corner] * (1 - across) + flat[corner + right] * across
     lower = flat[corner + below] * (1 - across) + flat[corner + below + right] * across

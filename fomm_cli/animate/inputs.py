@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from fomm_cli.animate.backdrop import check_alpha, parse_background
 from fomm_cli.animate.crops import WORDS, crop_box
 from fomm_cli.animate.layouts import LAYOUTS
 from fomm_cli.animate.scene import check_picture, is_clip, read_source
@@ -27,11 +28,16 @@ def check_asked(source: Path, driving: Path, outputs: list[Output], settings: Se
             "Take the clip that it was made from.",
         )
     drivings = [clip for _, clip in settings.paste.drive] if settings.paste else []
+    parse_background(settings.background)
+    if settings.mask is not None and settings.background == "keep":
+        raise FommError("A mask tells subject from background, which is kept.", "Say what becomes of it: --background.")
     if settings.sign is not None and settings.mark == "none":
         raise FommError("There is nothing to sign with --mark none.", "Leave out one of the two.")
     for path, layout in outputs:
         if settings.sign is not None:
             check_signable(Path(path))
+        if settings.background == "alpha" and layout == "result":
+            check_alpha(Path(path))
         if layout not in LAYOUTS:
             raise FommError(f"There is no layout {layout!r}.", nearest(layout, list(LAYOUTS)))
         for read in (source, driving, *drivings):

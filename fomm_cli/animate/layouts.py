@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fomm_cli import draw
+from fomm_cli.animate.backdrop import on_checks
 from fomm_cli.animate.compose import resized
 from fomm_cli.animate.whole import Stage
 from fomm_cli.media.image import Frame, resize
@@ -34,6 +35,7 @@ class Step(NamedTuple):
 
 def _beside(pictures: list[Frame]) -> Frame:
     """Pictures in a row, those lower than the highest enlarged to it."""
+    pictures = [on_checks(picture) for picture in pictures]
     height = max(picture.shape[0] for picture in pictures)
     same = [resize(each, (height, round(each.shape[1] * height / each.shape[0]))) for each in pictures]
     return np.concatenate(same, axis=1)
@@ -52,7 +54,7 @@ def _keypoints(stage: Stage, step: Step) -> Frame:
     (scene,) = stage.faces
     assert step.driving is not None
     shown = [(scene.source, scene.pose, 0), (step.driving, step.poses, step.row), (step.result, step.moved, step.row)]
-    return _beside([_marked(resized(picture, scene.size), pose, row) for picture, pose, row in shown])
+    return _beside([_marked(resized(on_checks(picture), scene.size), pose, row) for picture, pose, row in shown])
 
 
 def _marked(picture: Frame, pose: Any, row: int) -> Frame:

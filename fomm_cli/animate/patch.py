@@ -76,7 +76,9 @@ class Patch:
         gain, offset = self._colours
         plain = np.allclose(gain, 1, atol=1e-3) and np.abs(offset).max() < 0.05
         for rows, values in self._drawn(part):
-            yield rows, values if plain else values * gain + offset, self.weight(rows)
+            if not plain:
+                values[..., :3] = values[..., :3] * gain + offset
+            yield rows, values, self.weight(rows)
 
     def _drawn(self, part: Part) -> Iterator[tuple[slice, Map]]:
         if self._paste is not None:
@@ -93,6 +95,7 @@ class Patch:
                 (box.left, box.top),
                 inside,
                 self.scene.detail,
+                self.scene.alpha is not None,
             )
         yield from self._enlarger.strips(part)
 
@@ -107,7 +110,7 @@ class Patch:
             fading = (4 * weight * (1 - weight))[..., None].astype(np.float64)
             ring += fading.sum()
             picture = self.scene.picture[self.rows, self.columns][rows]
-            for place, levels in enumerate((values.astype(np.float64), picture.astype(np.float64))):
+            for place, levels in enumerate((values[..., :3].astype(np.float64), picture.astype(np.float64))):
                 sums[place] += [(fading * levels).sum(axis=(0, 1)), (fading * levels**2).sum(axis=(0, 1))]
         if ring[0] < 1:
             return _SAME

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fomm_cli.animate.compose import Enlarger, Map, Part
 from fomm_cli.animate.crops import crop_box, portrait_matrix
@@ -15,6 +16,7 @@ from fomm_cli.boxes import Box, center_box
 from fomm_cli.engine.base import Engine
 from fomm_cli.errors import FommError
 from fomm_cli.media import affine
+from fomm_cli.media.cutout import Alpha
 from fomm_cli.media.image import Frame, fit, read_image, resize
 from fomm_cli.media.video import read_frames
 from fomm_cli.media.write import MOVIES
@@ -47,8 +49,12 @@ class Scene:
         family: Family | None = None,
         frames: int | str | None = None,
         detail: float = 1.0,
+        alpha: Alpha | None = None,
     ) -> None:
-        """crop: a box, the matrix of a turned one, or None = the middle; frames: as `--size`; detail: of `Enlarger`."""
+        """crop: a box, the matrix of a turned one, or None = the middle; frames: as `--size`; detail: of `Enlarger`.
+
+        alpha: the picture's transparency, which moves with it into frames of four channels
+        """
         check_frame(picture)
         size, result = runner.engine.size, runner.engine.output_size
         self.runner, self.detail = runner, detail
@@ -63,10 +69,13 @@ class Scene:
             self.source = fit(picture, size, crop)
         self.pose = runner.detect([self.source])
         self.size = result if frames is None else self._sized(frames)
+        self.alpha = alpha
         if self.size != result:
             check_flow(runner.engine, self.turned)
+        if alpha is not None:
+            check_flow(runner.engine, self.turned, "--background")
         self.taper: Map | None = None
-        self.needs_rest = self.size != result
+        self.needs_rest = self.size != result or alpha is not None
         self.rest: Part | None = None
         self.encoded: Any = None
         self._enlarger: Enlarger | None = None
@@ -123,23 +132,33 @@ class Scene:
         if self.rest is None:
             return parts[0].frame
         if self._enlarger is None:
-            box = self._crop if isinstance(self._crop, Box) else None
-            picture = fit(self.picture, self.size, box)
-            self._enlarger = Enlarger(picture, self.rest, self.size, detail=self.detail)
+            self._enlarger = Enlarger(
+                self.still, self.rest, self.size, detail=self.detail, clear=self.alpha is not None
+            )
         return self._enlarger(parts[0])
 
+    @property
+    def still(self) -> NDArray[np.uint8]:
+        """The source as large as frames are, its transparency in a fourth channel where it has any."""
+        box = self._crop if isinstance(self._crop, Box) else None
+        colours = fit(self.picture, self.size, box)
+        if self.alpha is None:
+            return colours
+        shown = fit(np.repeat(self.alpha[..., None], 3, axis=2), self.size, box)
+        return np.dstack([colours, shown[..., :1]])
 
-def check_flow(engine: Engine, turned: bool = False) -> None:
+
+def check_flow(engine: Engine, turned: bool = False, option: str = "--size") -> None:
     """Refuse what needs a flow where there is none, and where it cannot be followed."""
+    if engine.motion_size is None:
+        raise FommError(
+            f"{engine.family.title}, run by {engine.name}, gives no flow to move larger and cut-out pictures by.",
+            f"Leave out {option}. Of an export of an earlier version: export it again.",
+        )
     if turned:
         raise FommError(
-            "A turned crop has no size but its own.", "Leave out --size, or crop by center, pad, face or x,y,w,h."
-        )
-    if engine.motion_size is None:
-        title = engine.family.title
-        raise FommError(
-            f"{title}, run by {engine.name}, gives no flow to move a larger picture by.",
-            "Leave out --size. Of an export of an earlier version: export it again.",
+            f"A crop that is turned with the face goes without {option}.",
+            "Take an upright one: --crop-source center or x,y,w,h.",
         )
 
 
@@ -153,16 +172,17 @@ def open_scene(
     size: int | str | None = None,
     longest: int | None = None,
     detail: float = 1.0,
+    cut: tuple[Frame, Alpha] | None = None,
 ) -> Scene:
     """The scene of a picture file. With `clips` a video stands for its first frame.
 
     crop_source   as in `crop_box`; auto: the family's own; portrait: turned with the face
     """
     family = family or runner.engine.family
-    picture = open_picture(path, clips, longest)
+    picture, alpha = (open_picture(path, clips, longest), None) if cut is None else cut
     crop_source = family.crop if crop_source == "auto" else crop_source
     crop = source_crop(runner, picture, path, crop_source, face_detector)
-    scene = Scene(runner, picture, crop, family, size, detail)
+    scene = Scene(runner, picture, crop, family, size, detail, alpha)
     scene.path = path
     return scene
 
@@ -171,10 +191,13 @@ def open_picture(path: Path, clips: bool = False, longest: int | None = None) ->
     """The source of a file, its longer side at most so many pixels. With `clips` a video stands for its first frame."""
     picture = next(read_frames(path, 0, 1)) if clips and path.suffix.lower() in _CLIPS else read_source(path)
     check_picture(path, picture)
-    factor = 1.0 if longest is None else longest / max(picture.shape[:2])
-    if factor >= 1:
-        return picture
-    return resize(picture, (max(1, round(picture.shape[0] * factor)), max(1, round(picture.shape[1] * factor))))
+    return resize(picture, shrunk(picture, longest))
+
+
+def shrunk(picture: Frame, longest: int | None) -> tuple[int, int]:
+    """(H, W) of a picture whose longer side is at most so many pixels."""
+    factor = 1.0 if longest is None else min(1.0, longest / max(picture.shape[:2]))
+    return max(1, round(picture.shape[0] * factor)), max(1, round(picture.shape[1] * factor))
 
 
 def source_crop(

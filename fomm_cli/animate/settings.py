@@ -85,6 +85,8 @@ class Settings:
     max_size: int | None = None
     detail: float = 1.0
     paste: Paste | None = None
+    background: str = "keep"
+    mask: Path | None = None
     mark: str = "tag"
     badge: str | None = None
     sign: Credentials | None = None

@@ -13,12 +13,13 @@ from fomm_cli.animate.crops import crop_box
 from fomm_cli.animate.faces import choose
 from fomm_cli.animate.patch import Patch
 from fomm_cli.animate.runner import Runner
-from fomm_cli.animate.scene import Scene, open_picture, open_scene, source_crop
+from fomm_cli.animate.scene import Scene, check_picture, open_picture, open_scene, shrunk, source_crop
 from fomm_cli.animate.settings import Paste, Settings
 from fomm_cli.boxes import Box, overlap, union
 from fomm_cli.engine.base import Engine
 from fomm_cli.errors import FommError
-from fomm_cli.media.image import Frame
+from fomm_cli.media.cutout import Alpha, read_cutout, resized_alpha
+from fomm_cli.media.image import Frame, resize
 from fomm_cli.model.family import Family
 
 MOST = 0.5
@@ -29,6 +30,7 @@ class Whole:
     """A picture, and the scenes in it that move.
 
     source  the picture (H, W, 3), which is also what layouts show
+    still   the same with its transparency in a fourth channel, where that is known
     faces   the scenes, all of one engine
     size    (H, W) of the frames that come out: the picture's
 
@@ -41,7 +43,8 @@ class Whole:
         self.runner, self.source = faces[0].runner, faces[0].picture
         self.size = (self.source.shape[0], self.source.shape[1])
         _check_apart([scene.box for scene in faces])
-        look = looker(self.source)
+        self.still = self.source if faces[0].alpha is None else np.dstack([self.source, faces[0].alpha])
+        look = looker(self.still)
         self.patches = [Patch(scene, paste, look) for scene in faces]
         self._shared = self._share()
 
@@ -70,10 +73,10 @@ class Whole:
 
     def compose(self, parts: Sequence[Part]) -> Frame:
         """The picture with each part as it was drawn; rounded once."""
-        result = self.source.copy()
+        result = self.still.copy()
         if self._shared is None:
             for patch, part in zip(self.patches, parts, strict=True):
-                region, source = (picture[patch.rows, patch.columns] for picture in (result, self.source))
+                region, source = (picture[patch.rows, patch.columns] for picture in (result, self.still))
                 for rows, drawn, weight in patch.strips(part):
                     drawn -= source[rows]
                     drawn *= weight[..., None]
@@ -85,7 +88,7 @@ class Whole:
         mixed = target.astype(np.float32)
         for patch, part in zip(self.patches, parts, strict=True):
             place = mixed[_shifted(patch, (-left, -top))]
-            source = self.source[patch.rows, patch.columns]
+            source = self.still[patch.rows, patch.columns]
             for rows, drawn, weight in patch.strips(part):
                 place[rows] += weight[..., None] * (drawn - source[rows])
         target[...] = rounded(mixed)
@@ -113,6 +116,7 @@ def open_stage(
 ) -> Stage:
     """The stage of a picture file. With `clips` a video stands for its first frame."""
     family, engine, paste = family or runner.engine.family, runner.engine, settings.paste
+    cut = None if settings.background == "keep" else _cut(path, settings)
     if paste is None:
         return open_scene(
             runner,
@@ -124,8 +128,9 @@ def open_stage(
             settings.size,
             settings.max_size,
             settings.detail,
+            cut,
         )
-    picture = open_picture(path, clips, settings.max_size)
+    picture, alpha = (open_picture(path, clips, settings.max_size), None) if cut is None else cut
     warnings: list[str] = []
     if paste.faces or settings.crop_source == "auto":
         words = paste.faces or ("largest",)
@@ -135,10 +140,17 @@ def open_stage(
         extent = (picture.shape[0], picture.shape[1])
         crop = source_crop(runner, picture, path, settings.crop_source, settings.face_detector)
         crops = [crop_box("center", extent, engine.size[1] / engine.size[0]) if crop is None else crop]
-    scenes = [Scene(runner, picture, crop, family, detail=settings.detail) for crop in crops]
+    scenes = [Scene(runner, picture, crop, family, None, settings.detail, alpha) for crop in crops]
     stage = Whole(scenes, paste, warnings)
     stage.path = path
     return stage
+
+
+def _cut(path: Path, settings: Settings) -> tuple[Frame, Alpha]:
+    picture, alpha = read_cutout(path, settings.mask, bleed=settings.background != "freeze")
+    check_picture(path, picture)
+    size = shrunk(picture, settings.max_size)
+    return resize(picture, size), resized_alpha(alpha, size)
 
 
 def _shifted(patch: Patch, by: tuple[int, int]) -> tuple[slice, slice]:

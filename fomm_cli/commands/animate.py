@@ -42,6 +42,7 @@ from fomm_cli.commands.options import (
     Weights,
 )
 from fomm_cli.commands.pictures import (
+    Background,
     BadgeChoice,
     ColourChoice,
     ColourMatch,
@@ -54,6 +55,7 @@ from fomm_cli.commands.pictures import (
     Key,
     MarkChoice,
     MarkKind,
+    Mask,
     MaxSize,
     PasteBack,
     Pin,
@@ -132,6 +134,8 @@ def animate(
         False, "--allow-damaged", help="Use what can be read of a damaged clip, with a warning."
     ),
     crf: Crf = 18,
+    background: Background = "keep",
+    mask: Mask = None,
     mark: MarkChoice = MarkKind.TAG,
     badge: BadgeChoice = None,
     sign: Sign = None,
@@ -152,6 +156,7 @@ def animate(
     """
     from rich.console import Console
 
+    from fomm_cli.animate.backdrop import parse_background
     from fomm_cli.animate.clip import Output, Settings, animate_clip
     from fomm_cli.animate.crops import check_crop
     from fomm_cli.animate.inputs import check_inputs
@@ -166,6 +171,7 @@ def animate(
     _usage("--crop-driving", check_crop, crop_driving)
     if size is not None:
         _usage("--size", parse_size, size)
+    _usage("--background", parse_background, background)
     pasted = paste(paste_back, faces, drive, extend, pin, feather, colour_match, crop_source, size, loop)
     path = output if output is not None else Path(f"{_stem(source)}-{_stem(driving)}.mp4")
     _usage("-o", check_suffix, path)
@@ -187,6 +193,8 @@ def animate(
         force_motion=force_motion,
         audio=audio,
         crf=crf,
+        background=background,
+        mask=mask,
         mark=str(mark),
         badge=None if badge is None else str(badge),
         sign=credentials(sign, key, timestamp),

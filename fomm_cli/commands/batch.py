@@ -42,6 +42,7 @@ from fomm_cli.commands.options import (
     Weights,
 )
 from fomm_cli.commands.pictures import (
+    Background,
     BadgeChoice,
     ColourChoice,
     ColourMatch,
@@ -111,6 +112,7 @@ def batch(
     layout: Layout = typer.Option(Layout.RESULT, "--layout", help="What results show."),
     audio: Audio = typer.Option(Audio.DRIVING, "--audio", help="The sound."),
     crf: Crf = 18,
+    background: Background = "keep",
     mark: MarkChoice = MarkKind.TAG,
     badge: BadgeChoice = None,
     sign: Sign = None,
@@ -139,6 +141,7 @@ def batch(
     """
     from rich.console import Console
 
+    from fomm_cli.animate.backdrop import check_alpha, parse_background
     from fomm_cli.animate.batch import Wishes, animate_batch
     from fomm_cli.animate.crops import check_crop
     from fomm_cli.animate.pairs import gather, product, read_pairs
@@ -146,6 +149,7 @@ def batch(
     from fomm_cli.animate.settings import Settings, parse_anchor, parse_size
     from fomm_cli.commands.animate import _usage, opened
     from fomm_cli.commands.progress import frame_progress
+    from fomm_cli.media.signing import check_signable
     from fomm_cli.media.write import check_suffix
     from fomm_cli.shards import parse_shard, shard_of_environment
 
@@ -155,6 +159,7 @@ def batch(
     _usage("--crop-driving", check_crop, crop_driving)
     if size is not None:
         _usage("--size", parse_size, size)
+    _usage("--background", parse_background, background)
     named = "auto" if crop_source == "center" else crop_source  # what is usual here need not be named
     pasted = paste(paste_back, faces, [], "hold", pin, feather, colour_match, named, size, loop)
     if (pairs is None) == (not (sources and drivings)) or (pairs is not None and (sources or drivings or zipped)):
@@ -174,6 +179,10 @@ def batch(
             raise typer.BadParameter(f"{error.what} {error.hint}", param_hint="'--name'") from error
     for item in items:
         _usage("--name", check_suffix, Path(item.output))
+        if background == "alpha" and layout == "result":
+            _usage("--name", check_alpha, Path(item.output))
+        if sign is not None:
+            _usage("--sign", check_signable, Path(item.output))
     for said in notes:
         console.print(f"[yellow]Note:[/] {said}", soft_wrap=True)
     share = parse_shard(shard) if shard else shard_of_environment()
@@ -192,6 +201,7 @@ def batch(
         force_motion=force_motion,
         audio=audio,
         crf=crf,
+        background=background,
         mark=str(mark),
         badge=None if badge is None else str(badge),
         sign=credentials(sign, key, timestamp),

@@ -103,6 +103,19 @@ ColourChoice = Annotated[
     typer.Option("--colour-match", help="Fit what is put back to what is round it, or not.", rich_help_panel=_PANEL),
 ]
 
+Background = Annotated[
+    str,
+    typer.Option(
+        "--background",
+        metavar="keep|freeze|alpha|COLOUR|FILE",
+        help="Behind a subject cut out by transparency or --mask.",
+        rich_help_panel=_PANEL,
+    ),
+]
+Mask = Annotated[
+    Path | None,
+    typer.Option("--mask", metavar="FILE", help="A picture, white where the subject is.", rich_help_panel=_PANEL),
+]
 MarkChoice = Annotated[
     MarkKind, typer.Option("--mark", help="What the file says of how it was made.", rich_help_panel=_FILE)
 ]

@@ -7,7 +7,7 @@ import math
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import av
 import av.error
@@ -98,24 +98,25 @@ class VideoWriter:
         return self
 
     def write(self, frame: Frame, time: Fraction | None = None, lasts: Fraction | None = None) -> None:
-        """Append a frame, uint8 RGB (H, W, 3).
+        """Append a frame, uint8 RGB (H, W, 3), or with transparency (H, W, 4) where the format has any.
 
         time   seconds at which it is shown, None = one step of the rate after the last
         lasts  seconds it is shown, None = one step of the rate; the next frame cuts it short, only the last has its way
         """
         height, width = frame.shape[:2]
-        if frame.dtype != np.uint8 or frame.shape != (height, width, 3):
-            raise ValueError(f"a frame is uint8 (H, W, 3), not {frame.dtype} {frame.shape}")
+        if frame.dtype != np.uint8 or frame.shape not in {(height, width, 3), (height, width, 4)}:
+            raise ValueError(f"a frame is uint8 (H, W, 3) or (H, W, 4), not {frame.dtype} {frame.shape}")
         self.size = self.size or (height, width)
+        clear = frame.shape[2] == 4
         if (height, width) != self.size:
             raise ValueError(f"frame {self.count} is {(height, width)}, the clip {self.size}")
         with self._explained():
             if self._sink is None:
-                self._sink = self._open()
+                self._sink = self._open(clear)
             self._sink.write(frame, self.count / self.rate if time is None else time, lasts or 1 / self.rate)
         self.count += 1
 
-    def _open(self) -> _Sink:
+    def _open(self, clear: bool) -> _Sink:
         assert self.size is not None
         suffix = self.path.suffix.lower()
         if not suffix:
@@ -123,7 +124,8 @@ class VideoWriter:
         if suffix == ".gif":
             return _Gif(self._temporary, self.rate, self.size, self._mark)
         self._sound = Sound.open(self._audio_from, suffix, self._track, *self._span) if self._audio_from else None
-        return _Movie(self._temporary, suffix, self.rate, self._tick, self.size, self._crf, self._sound, self._mark)
+        coding = _coding(suffix, self._crf, clear)
+        return _Movie(self._temporary, suffix, self.rate, self._tick, self.size, coding, self._sound, self._mark)
 
     def _sign(self) -> None:
         if self._mark is None or self._signer is None:
@@ -192,6 +194,27 @@ def clock(rate: Fraction, time_base: Fraction | None) -> Fraction:
     return tick if tick.denominator <= _FINEST else Fraction(1, 90_000)
 
 
+class Coding(NamedTuple):
+    """An encoder, the pixels it takes and its settings."""
+
+    codec: str
+    pixels: str
+    settings: dict[str, str]
+
+
+def _coding(suffix: str, crf: int, clear: bool) -> Coding:
+    """How frames, with transparency or without, are encoded in a format."""
+    if clear and suffix == ".mov":
+        return Coding("prores_ks", "yuva444p10le", {"profile": "4444", "alpha_bits": "16"})
+    codec = MOVIES[suffix]
+    if codec == "libvpx-vp9":
+        quick = {"crf": str(crf), "b": "0", "deadline": "good", "cpu-used": "4", "row-mt": "1"}
+        return Coding(codec, "yuva420p" if clear else "yuv420p", quick)
+    if clear:
+        raise FommError(f"{suffix} has no transparency.", "Write webm, mov, gif or a folder of png.")
+    return Coding(codec, "yuv420p", {"crf": str(crf)})
+
+
 class _Movie:
     """H.264 or VP9 in one of ffmpeg's containers, with or without sound."""
 
@@ -202,7 +225,7 @@ class _Movie:
         rate: Fraction,
         tick: Fraction,
         size: tuple[int, int],
-        crf: int,
+        coding: Coding,
         sound: Sound | None,
         mark: Mark | None,
     ) -> None:
@@ -212,18 +235,14 @@ class _Movie:
         kind = {".m4v": "mp4", ".mkv": "matroska"}.get(suffix, suffix[1:])
         self._container = av.open(str(path), "w", format=kind, container_options=options)
         self._container.metadata.update({} if mark is None else mark.tags)
-        codec = MOVIES[suffix]
-        settings = {"crf": str(crf)}
-        if codec == "libvpx-vp9":
-            settings |= {"b": "0", "deadline": "good", "cpu-used": "4", "row-mt": "1"}
+        codec, self._pixels, settings = coding
         try:
             stream: Any = self._container.add_stream(codec, rate=rate, options=settings)
         except (av.codec.codec.UnknownCodecError, ValueError) as error:
             raise FommError(f"This build of PyAV has no encoder {codec}.", "Reinstall it: pip install -U av") from error
-        odd = suffix != ".webm"
-        self._pad = (size[0] % 2, size[1] % 2) if odd else (0, 0)
+        self._pad = (size[0] % 2, size[1] % 2) if codec == "libx264" else (0, 0)
         stream.height, stream.width = size[0] + self._pad[0], size[1] + self._pad[1]
-        stream.pix_fmt = "yuv420p"
+        stream.pix_fmt = self._pixels
         context = stream.codec_context
         context.time_base = stream.time_base = tick
         context.colorspace = context.color_primaries = context.color_trc = _BT709
@@ -248,8 +267,9 @@ class _Movie:
             stamp = self._last + 1
         if any(self._pad):
             frame = np.pad(frame, ((0, self._pad[0]), (0, self._pad[1]), (0, 0)), mode="edge")
-        picture: Any = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")
-        picture = picture.reformat(format="yuv420p", dst_colorspace=_BT709, interpolation=SWS)
+        given = "rgb24" if frame.shape[2] == 3 else "rgba"
+        picture: Any = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format=given)
+        picture = picture.reformat(format=self._pixels, dst_colorspace=_BT709, interpolation=SWS)
         picture.colorspace, picture.color_range = _BT709, 1
         picture.pts, picture.time_base = stamp, self._tick
         picture.duration = max(1, round(lasts / self._tick))
@@ -330,13 +350,18 @@ def _indexed(frame: Frame) -> Any:
 
     The octree palette is about ten times as fast as ffmpeg's, for half a level more of mean error.
     """
-    picture = Image.fromarray(np.ascontiguousarray(frame))
-    chosen = picture.quantize(256, method=Image.Quantize.FASTOCTREE)
+    picture = Image.fromarray(np.ascontiguousarray(frame[..., :3]))
+    clear = frame.shape[2] == 4
+    chosen = picture.quantize(256 - clear, method=Image.Quantize.FASTOCTREE)
     numbers = picture.quantize(palette=chosen, dither=Image.Dither.FLOYDSTEINBERG)
     colours = np.asarray(numbers.getpalette("RGB"), dtype=np.uint8).reshape(-1, 3)
     palette = np.full((256, 4), 255, dtype=np.uint8)
     palette[: len(colours), 1:] = colours
-    return np.asarray(numbers, dtype=np.uint8), palette
+    shown = np.asarray(numbers, dtype=np.uint8)
+    if clear:  # there is no half transparency in a GIF
+        palette[-1] = 0
+        shown = np.where(frame[..., 3] < 128, np.uint8(255), shown)
+    return shown, palette
 
 
 class _Pictures:
