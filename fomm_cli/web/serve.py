@@ -72,6 +72,7 @@ def serve(
                 server_header=False,
                 timeout_graceful_shutdown=2,
                 ws_max_size=1 << 20,
+                ws_per_message_deflate=False,  # a JPEG gets no smaller
                 proxy_headers=False,
                 ssl_certfile=rules.certificate and rules.certificate[0],
                 ssl_keyfile=rules.certificate and rules.certificate[1],

@@ -272,7 +272,7 @@ at("weights").addEventListener("change", async () => {
 });
 
 const made = gallery({ warn, show });
-const onCamera = live({ settings, complain, source: () => chosen.source });
+const onCamera = live({ settings, complain, size: () => state.size, source: () => chosen.source });
 const onMotion = motions({
   driving: () => chosen.driving,
   weights: () => at("weights").value,
