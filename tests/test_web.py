@@ -190,6 +190,11 @@ def test_settings_are_those_of_animate(house: House) -> None:
         ({"anchor": "last"}, "last"),
         ({"mode": "sideways"}, "sideways"),
         ({"format": "exe"}, "exe"),
+        ({"badge": "middle"}, "middle"),
+        ({"face": "ears"}, "ears"),
+        ({"detail": 2}, "detail 2"),
+        ({"face": "all", "crop-source": "pad"}, "both"),
+        ({"paste-back": True, "size": 64}, "source's size"),
         ({"crf": True}, "True"),
         ([], "settings"),
     ):
@@ -253,6 +258,18 @@ def test_a_failure_costs_one_job_and_names_files_as_the_visitor_does(house: Hous
 )
 def test_other_pages_are_not_served(house: House, headers: dict[str, str], status: int) -> None:
     assert house.visitor(**headers).get("/api/state").status_code == status
+
+
+def test_what_is_made_for_others_is_marked(build: Callable[..., House], media: Path) -> None:
+    visitor = build(badge="bottom-right").visitor()
+    asked = {"source": upload(visitor, media / "face.png"), "driving": upload(visitor, media / "clip.mp4")}
+    frame = Image.open(io.BytesIO(visitor.post("/api/preview", json=asked).content)).convert("L")
+    assert np.ptp(np.asarray(frame)[:16, :16]) < 10
+    assert np.ptp(np.asarray(frame)[16:, 16:]) > 40
+    job = visitor.post("/api/jobs", json=asked).json()
+    assert finish(visitor, job["id"])["command"].endswith("--badge bottom-right")
+    assert visitor.post("/api/jobs", json=asked | {"settings": {"badge": "none"}}).status_code == 400
+    assert visitor.post("/api/jobs", json=asked | {"settings": {"badge": "top-left"}}).status_code == 202
 
 
 def test_changes_need_our_header_and_answers_carry_the_policy(house: House) -> None:

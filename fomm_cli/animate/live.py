@@ -8,6 +8,7 @@ from typing import Any
 
 from fomm_cli.animate.scene import Scene
 from fomm_cli.errors import FommError
+from fomm_cli.media.badge import badged
 from fomm_cli.media.image import Frame
 from fomm_cli.model.families import family_of
 from fomm_cli.model.pose import joined
@@ -20,12 +21,20 @@ class Live:
     """One source, driven by frames as they come in.
 
     controls   as of a clip, but `smooth` is causal (a One Euro filter) and there is nothing to loop
+    badge      the corner that is marked in every frame, None = none
     The first frame is the anchor, the one that stands for the source's pose, until `recentre` makes it the next.
     """
 
-    def __init__(self, scene: Scene, controls: Controls, mode: str = "relative", adapt_scale: bool = True) -> None:
+    def __init__(
+        self,
+        scene: Scene,
+        controls: Controls,
+        mode: str = "relative",
+        adapt_scale: bool = True,
+        badge: str | None = None,
+    ) -> None:
         scene.runner.engine.family.check_mode(mode)
-        self.scene, self.mode, self.adapt_scale = scene, mode, adapt_scale
+        self.scene, self.mode, self.adapt_scale, self.badge = scene, mode, adapt_scale, badge
         self._anchor: Any = None
         self.steer(controls)
 
@@ -48,7 +57,8 @@ class Live:
             self._anchor = pose
             self.steer(self._wanted)  # the filter's last values are in the space of the anchor before
         pose = self._steered(pose, seconds)
-        return next(self.scene.render(self.scene.transfer(pose, self._anchor, self.mode, self.adapt_scale)))
+        made = next(self.scene.render(self.scene.transfer(pose, self._anchor, self.mode, self.adapt_scale)))
+        return badged(made, self.badge) if self.badge else made
 
     def _steered(self, pose: Any, seconds: float) -> Any:
         engine = self.scene.runner.engine

@@ -5,12 +5,23 @@ from __future__ import annotations
 import os
 import re
 import secrets
+from enum import StrEnum
 from pathlib import Path
 
 import typer
 
 from fomm_cli.commands.options import Device, EngineChoice, EngineName, Precision, PrecisionName, Weights
 from fomm_cli.errors import FommError
+
+
+class Badge(StrEnum):
+    """The corners of `fomm animate --badge`, and none."""
+
+    NONE = "none"
+    TOP_LEFT = "top-left"
+    TOP_RIGHT = "top-right"
+    BOTTOM_LEFT = "bottom-left"
+    BOTTOM_RIGHT = "bottom-right"
 
 
 def web(
@@ -26,6 +37,9 @@ def web(
     jobs: int = typer.Option(1, "--jobs", min=1, max=16, help="Animations made at a time."),
     queue: int = typer.Option(20, "--queue", min=0, help="Animations that may wait."),
     keep: str = typer.Option("1h", "--keep", metavar="TIME", help="How long unused files stay: 30m, 1h, 2d."),
+    badge: Badge | None = typer.Option(
+        None, "--badge", help='"AI" in that corner of all that is made; by default bottom-right for other machines.'
+    ),
     work: Path | None = typer.Option(None, "--work", metavar="DIR", help="Where the work folder is made."),
     certfile: Path | None = typer.Option(None, "--certfile", metavar="PEM", help="Serve https, with --keyfile."),
     keyfile: Path | None = typer.Option(None, "--keyfile", metavar="PEM", help="The certificate's key."),
@@ -75,6 +89,7 @@ def web(
         queue=queue,
         keep=_amount("--keep", keep, {"": 1, "S": 1, "M": 60, "H": 3600, "D": 86400}),
         work=work,
+        badge=str(badge or (Badge.NONE if host in LOCAL else Badge.BOTTOM_RIGHT)),
         certificate=certificate,
     )
     if certificate is not None:

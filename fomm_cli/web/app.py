@@ -19,6 +19,7 @@ from starlette.staticfiles import StaticFiles
 from fomm_cli.animate.layouts import LAYOUTS
 from fomm_cli.engine.base import usual_motion
 from fomm_cli.errors import FommError
+from fomm_cli.media.badge import CORNERS
 from fomm_cli.motion.controls import CLAMPS, LOCKS, LOOPS
 from fomm_cli.motion.edit import FORMS
 from fomm_cli.version import __version__
@@ -94,7 +95,7 @@ class Site:
                 "version": __version__,
                 "engine": engine.name,
                 "size": list(engine.size),
-                "defaults": defaults(usual_motion(engine)),
+                "defaults": defaults(usual_motion(engine), self.rules.badge),
                 "words": {
                     "mode": [mode for mode in engine.family.modes if mode != "avd" or engine.disentangles],
                     "lock": LOCKS,
@@ -102,6 +103,7 @@ class Site:
                     "loop": LOOPS,
                     "layout": list(LAYOUTS),
                     "format": FORMATS,
+                    "badge": CORNERS if self.rules.badge != "none" else ["none", *CORNERS],
                     "operations": FORMS,
                 },
                 "limits": {

@@ -16,8 +16,10 @@ from fomm_cli.animate.kept import Kept, driving_bytes, scene_bytes
 from fomm_cli.animate.runner import Runner
 from fomm_cli.animate.scene import Scene, open_scene
 from fomm_cli.animate.settings import Output, Progress, Still
+from fomm_cli.animate.whole import Stage, check_stage, open_stage
 from fomm_cli.engine.base import Engine, check_motion, usual_motion
 from fomm_cli.errors import FommError
+from fomm_cli.media.badge import badged
 from fomm_cli.motion import file as motion_file
 from fomm_cli.motion.describe import summary
 from fomm_cli.web.engines import Engines
@@ -59,8 +61,9 @@ class Desk:
         """Settings from JSON, as the weights that it names usually have them."""
         name = given.get("weights", "") if isinstance(given, dict) else ""
         engine = self.engines.get(name if isinstance(name, str) else "")
-        asked = read(given, usual_motion(engine))
+        asked = read(given, usual_motion(engine), self.rules.badge)
         check_motion(engine, asked.settings.mode, asked.settings.adapt_scale)
+        check_stage(engine, asked.settings)
         return asked
 
     # ----------------------------------------------------------------------------------------------------- jobs
@@ -70,10 +73,10 @@ class Desk:
 
         def work(job: Job) -> dict[str, Any]:
             begun, settings = time.perf_counter(), asked.settings
-            scene, moving = self._scene(source, asked), self._driving(driving, asked, job.progress)
+            stage, moving = self._stage(source, asked), self._driving(driving, asked, job.progress)
             self._motion(moving, asked, job.progress)
             outputs = [Output(output.path, asked.words["layout"])]
-            report = render_clip(scene, moving, outputs, settings, job.progress)
+            report = render_clip(stage, moving, outputs, settings, job.progress)
             return {
                 "frames": report.frames,
                 "rate": float(report.rate),
@@ -186,28 +189,36 @@ class Desk:
     def still(self, source: Stored, driving: Stored, row: int, asked: Asked) -> Still:
         """One frame of what a job would make; the clip's motion is read at the first question, and kept."""
         try:
-            scene, moving = self._scene(source, asked), self._driving(driving, asked, _nobody)
+            stage, moving = self._stage(source, asked), self._driving(driving, asked, _nobody)
             self._motion(moving, asked, _nobody)
-            return render_still(scene, moving, row, asked.settings, _nobody)
+            still = render_still(stage, moving, row, asked.settings, _nobody)
+            return still._replace(frame=badged(still.frame, asked.settings.badge)) if asked.settings.badge else still
         except FommError as error:
             raise hidden(error, source, driving) from error
 
     def scene(self, source: Stored, asked: Asked) -> Scene:
-        """A source, ready to be rendered."""
+        """A source by itself, ready to be rendered."""
         try:
-            return self._scene(source, asked)
+            runner, settings = self._runner(asked), asked.settings
+            with self._opening:
+                return self._kept.get(
+                    ("scene", source.id, asked.words["weights"], settings.crop_source),
+                    lambda: open_scene(runner, source.path, settings.crop_source),
+                    scene_bytes,
+                )
         except FommError as error:
             raise hidden(error, source) from error
 
     def _runner(self, asked: Asked) -> Runner:
         return Runner(self.engines.get(asked.words["weights"]))
 
-    def _scene(self, source: Stored, asked: Asked) -> Scene:
-        crop, size, runner = asked.settings.crop_source, asked.settings.size, self._runner(asked)
+    def _stage(self, source: Stored, asked: Asked) -> Stage:
+        settings, runner = asked.settings, self._runner(asked)
+        seen = settings.crop_source, settings.size, settings.detail, settings.paste
         with self._opening:
             return self._kept.get(
-                ("source", source.id, asked.words["weights"], crop, size),
-                lambda: open_scene(runner, source.path, crop, size=size),
+                ("source", source.id, asked.words["weights"], *seen),
+                lambda: open_stage(runner, source.path, settings),
                 scene_bytes,
             )
 

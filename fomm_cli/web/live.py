@@ -100,7 +100,8 @@ class Stage:
             raise FommError(f"There is no message {str(kind)[:40]!r} here.", "Known: start, controls, anchor.")
         source = self.vault.find(visitor_of(socket), given.get("source"))
         scene = await run_in_threadpool(self.desk.scene, source, asked)
-        return Live(scene, asked.settings.controls, asked.settings.mode, asked.settings.adapt_scale)
+        settings = asked.settings
+        return Live(scene, settings.controls, settings.mode, settings.adapt_scale, settings.badge)
 
 
 def _answer(live: Live, data: bytes) -> bytes:

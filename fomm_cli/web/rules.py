@@ -31,6 +31,7 @@ class Rules:
     keep         seconds that a file is kept after it was last used
     quota        bytes of one visitor's files; of all visitors together five times as many
     work         the folder in which the work folder is made; None = the system's for temporary files
+    badge        the corner in which all that is made is marked, where a visitor names no other; "none"
     certificate  files of a certificate chain and its key, for https; None = http
     """
 
@@ -44,6 +45,7 @@ class Rules:
     keep: float = 3600
     quota: int = 2 << 30
     work: Path | None = None
+    badge: str = "none"
     certificate: tuple[Path, Path] | None = None
 
     @property

@@ -6,10 +6,12 @@ import shlex
 from typing import Any, NamedTuple
 
 from fomm_cli.animate.crops import check_crop
+from fomm_cli.animate.faces import parse_face
 from fomm_cli.animate.inputs import check_settings
 from fomm_cli.animate.layouts import LAYOUTS
-from fomm_cli.animate.settings import Settings, parse_size, parse_time
+from fomm_cli.animate.settings import Paste, Settings, parse_size, parse_time
 from fomm_cli.errors import FommError, nearest
+from fomm_cli.media.badge import CORNERS
 from fomm_cli.motion.controls import Controls
 
 FORMATS = ["mp4", "webm", "mov", "mkv", "gif"]
@@ -22,6 +24,9 @@ DEFAULTS: dict[str, Any] = {
     "crop-source": "auto",
     "crop-driving": "auto",
     "size": "",
+    "detail": 1.0,
+    "paste-back": False,
+    "face": "",
     "start": "0",
     "end": "",
     "allow-damaged": False,
@@ -36,6 +41,7 @@ DEFAULTS: dict[str, Any] = {
     "layout": "result",
     "audio": "driving",
     "crf": 18,
+    "badge": "none",
     "format": "mp4",
 }
 """Options of `fomm animate` without their dashes in front; "" is an option left out, `format` its output's suffix."""
@@ -45,7 +51,7 @@ class Asked(NamedTuple):
     """What a visitor asked for.
 
     words    all of `DEFAULTS`
-    changed  those that are not as they would be by default
+    changed  those that are not as `fomm animate` has them by default
     """
 
     settings: Settings
@@ -53,20 +59,23 @@ class Asked(NamedTuple):
     changed: dict[str, Any]
 
 
-def defaults(usual: tuple[str, bool] = ("relative", True)) -> dict[str, Any]:
-    """What is so where nobody says; `usual` as of an engine: mode, and whether relative movements are scaled."""
-    return DEFAULTS | {"mode": usual[0], "adapt-scale": usual[1]}
+def defaults(usual: tuple[str, bool] = ("relative", True), badge: str = "none") -> dict[str, Any]:
+    """What is so where nobody says.
+
+    usual  of an engine: the mode, and whether relative movements are scaled
+    badge  where this server marks what it makes
+    """
+    return DEFAULTS | {"mode": usual[0], "adapt-scale": usual[1], "badge": badge}
 
 
-def read(given: Any, usual: tuple[str, bool] = ("relative", True)) -> Asked:
-    """Settings from a JSON object; what is not in it stays as it is by default.
+def read(given: Any, usual: tuple[str, bool] = ("relative", True), badge: str = "none") -> Asked:
+    """Settings from a JSON object; what is not in it stays as it is by default, see `defaults`.
 
     Raises FommError for an unknown word and for a value that the option would not take.
     """
     if not isinstance(given, dict):
         raise FommError("The settings are no object.", 'Give names and values, as {"head": 0.5}.')
-    bare = defaults(usual)
-    words = dict(bare)
+    words, alone = defaults(usual, badge), defaults(usual)
     for name, value in given.items():
         if name not in DEFAULTS:
             raise FommError(f"There is no setting {name!r}.", nearest(str(name), list(DEFAULTS)))
@@ -74,6 +83,15 @@ def read(given: Any, usual: tuple[str, bool] = ("relative", True)) -> Asked:
     _one_of("layout", words["layout"], list(LAYOUTS))
     _one_of("audio", words["audio"], ["driving", "none"])
     _one_of("format", words["format"], FORMATS)
+    _one_of("badge", words["badge"], CORNERS if badge != "none" else ["none", *CORNERS])
+    if words["face"]:
+        parse_face(words["face"])
+        if words["crop-source"] != "auto":
+            raise FommError("face and crop-source both say what moves.", "Give one of them.")
+    if words["size"] and (words["face"] or words["paste-back"]):
+        raise FommError("What is put back has the source's size.", "Leave out size.")
+    if not 0 <= words["detail"] <= 1:
+        raise FommError(f"detail {words['detail']:g} is out of range.", "It goes from 0 to 1.")
     if not 0 <= words["crf"] <= 63:
         raise FommError(f"crf {words['crf']} is out of range.", "It goes from 0 to 63.")
     check_crop(words["crop-source"], still=True)
@@ -85,6 +103,9 @@ def read(given: Any, usual: tuple[str, bool] = ("relative", True)) -> Asked:
         crop_source=words["crop-source"],
         crop_driving=words["crop-driving"],
         size=parse_size(words["size"]) if words["size"] else None,
+        detail=words["detail"],
+        paste=Paste(faces=(words["face"],) if words["face"] else ()) if words["face"] or words["paste-back"] else None,
+        badge=None if words["badge"] == "none" else words["badge"],
         begin=parse_time(words["start"]),
         end=parse_time(words["end"]) if words["end"] else None,
         allow_damaged=words["allow-damaged"],
@@ -94,7 +115,7 @@ def read(given: Any, usual: tuple[str, bool] = ("relative", True)) -> Asked:
         crf=words["crf"],
     )
     check_settings(settings)
-    return Asked(settings, words, {name: word for name, word in words.items() if word != bare[name]})
+    return Asked(settings, words, {name: word for name, word in words.items() if word != alone[name]})
 
 
 _NUMBERS = {"anchor", "size", "start", "end"}

@@ -24,7 +24,7 @@ export function live(given) {
 
 function wishes() {
   const all = settings();
-  return Object.fromEntries(["motion-scale", "head", "expression", "smooth", "lock", "clamp", "mode", "adapt-scale", "crop-source", "weights"].map((name) => [name, all[name]]));
+  return Object.fromEntries(["motion-scale", "head", "expression", "smooth", "lock", "clamp", "mode", "adapt-scale", "crop-source", "weights", "badge"].map((name) => [name, all[name]]));
 }
 
 const tell = (message) => socket?.readyState === WebSocket.OPEN && socket.send(JSON.stringify(message));

@@ -7,10 +7,10 @@ import { live } from "/page/live.js";
 import { motions } from "/page/motion.js";
 import { gallery } from "/page/results.js";
 
-const SLIDERS = ["motion-scale", "head", "expression", "smooth"];
-const CHOICES = ["mode", "loop", "lock", "layout", "format", "clamp"];
-const TEXTS = ["crop-source", "crop-driving", "anchor", "weights", "size"];
-const CHECKS = ["adapt-scale", "allow-damaged"];
+const SLIDERS = ["motion-scale", "head", "expression", "smooth", "detail"];
+const CHOICES = ["mode", "loop", "lock", "layout", "format", "clamp", "badge"];
+const TEXTS = ["crop-source", "crop-driving", "anchor", "weights", "size", "face"];
+const CHECKS = ["adapt-scale", "allow-damaged", "paste-back"];
 let state, job;
 const chosen = { source: null, driving: null };
 
@@ -31,7 +31,7 @@ function settings() {
 
 function reset() {
   const wanted = state.defaults;
-  for (const name of [...SLIDERS, ...CHOICES, "crop-source", "crop-driving", "anchor", "size", "crf"]) at(name).value = wanted[name];
+  for (const name of [...SLIDERS, ...CHOICES, "crop-source", "crop-driving", "anchor", "size", "face", "crf"]) at(name).value = wanted[name];
   for (const name of CHECKS) at(name).checked = wanted[name];
   at("audio").checked = wanted.audio === "driving";
   at("start").value = 0;
