@@ -37,7 +37,8 @@ def nearest(word: str, known: "list[str]") -> str:
     import difflib
 
     close = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
-    return f"Did you mean {close[0]!r}?" if close else f"Known: {', '.join(known)}."
+    more = f" and {len(known) - 40} more" if len(known) > 40 else ""
+    return f"Did you mean {close[0]!r}?" if close else f"Known: {', '.join(known[:40])}{more}."
 
 
 def counted(count: int, one: str, many: str | None = None) -> str:

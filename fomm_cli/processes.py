@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any, NamedTuple, TypeVar
@@ -66,9 +66,20 @@ def joined(world: World, device: torch.device, wait: timedelta = timedelta(hours
     )
     try:
         yield
+    except RuntimeError as error:
+        if not any(sign in str(error) for sign in _PARTED):
+            raise
+        raise FommError(
+            "Another of the processes that work together has ended.",
+            "What it said stands above, unless it was killed; what was saved remains.",
+        ) from error
     finally:
         gc.collect()  # a module in a cycle would keep gloo's threads beyond Python's own end, which aborts the process
         dist.destroy_process_group()
+
+
+_PARTED = ("by peer", "gloo", "NCCL")
+"""What torch says where a process waits for one that is gone."""
 
 
 def own_device(device: torch.device, world: World) -> torch.device:
@@ -108,6 +119,22 @@ def share(value: str, world: World) -> str:
     box = [value]
     dist.broadcast_object_list(box, src=0)
     return box[0]
+
+
+def by_first(action: Callable[[], str], world: World) -> str:
+    """The first process does something, all get its text; where it fails it alone says why, and all end."""
+    text, failure = "", None
+    if world.first:
+        try:
+            text = action()
+        except FommError as error:
+            failure = error
+    answer = share("" if failure is not None else f"={text}", world)
+    if failure is not None:
+        raise failure
+    if not answer:
+        raise SystemExit(1)
+    return answer[1:]
 
 
 def gather(items: list[T], world: World) -> list[T]:

@@ -5,21 +5,29 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import signal
 import socket
+import subprocess
+import sys
+from collections.abc import Callable
 from multiprocessing.queues import Queue
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from torch.distributed.elastic.multiprocessing import SignalException
+from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, ProcessFailure
 
 from fomm_cli.commands.app import main
 from fomm_cli.config.reading import build
 from fomm_cli.config.schema import Config
 from fomm_cli.data.pairs import PairSampler
+from fomm_cli.errors import FommError
 from fomm_cli.model.thin_plate.config import ThinPlateTrain
 from fomm_cli.model.training import Progress
 from fomm_cli.processes import World, from_environment, joined
+from fomm_cli.train.distributed import launch
 from fomm_cli.train.state import Part, State
 from fomm_cli.train.step import draw_transform, draw_uniform
 from tests.test_thin_plate import TREE
@@ -149,3 +157,57 @@ def test_a_failing_process_fails_the_command(tmp_path: Path, monkeypatch: pytest
     arguments += ["--set", "train.batch_size=3", "--workers", "0", "--gpus", "2", "--runs", str(tmp_path / "runs")]
     monkeypatch.setattr("sys.argv", ["fomm", *arguments])
     assert main(arguments) == 1
+
+
+@pytest.mark.parametrize("others", [{}, {0: 143}, {0: 1}])
+def test_a_killed_process_is_said_whatever_the_others_end_with(
+    others: dict[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """143 would mean: saved and stopped."""
+    ends = [(rank, ProcessFailure(rank, 1, code, "")) for rank, code in (others | {1: -signal.SIGKILL}).items()]
+    ended = ChildFailedError("fomm", dict(ends))
+    monkeypatch.setattr("torch.distributed.launcher.api.elastic_launch", lambda *_: raising(ended))
+    with pytest.raises(FommError, match=r"Process 1 of the training was killed \(SIGKILL\)"):
+        launch(2, [])
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGUSR1, 143)])
+def test_a_launcher_that_is_told_to_stop_ends_as_its_processes_do(
+    number: signal.Signals, code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = SignalException("told", number)
+    monkeypatch.setattr("torch.distributed.launcher.api.elastic_launch", lambda *_: raising(told))
+    assert launch(2, []) == code
+
+
+def raising(error: Exception) -> Callable[..., None]:
+    def run(*_: object) -> None:
+        raise error
+
+    return run
+
+
+def test_what_the_first_process_refuses_ends_all(tmp_path: Path) -> None:
+    """Two real processes: the first alone says why, the other does not wait for it."""
+    code = (
+        "import sys, torch; from fomm_cli.errors import FommError; from fomm_cli.processes import *\n"
+        "def refuse(): raise FommError('not so')\n"
+        "world = from_environment()\n"
+        "with joined(world, torch.device('cpu')):\n"
+        "    assert by_first(lambda: 'yes', world) == 'yes'\n"
+        "    by_first(refuse, world)\n"
+    )
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": "2", "OMP_NUM_THREADS": "1"}
+    both = [
+        subprocess.Popen(
+            [sys.executable, "-c", code], env={**os.environ, **place, "RANK": rank}, stderr=subprocess.PIPE
+        )
+        for rank in "01"
+    ]
+    said = [one.communicate(timeout=120)[1].decode() for one in both]
+    assert [one.returncode for one in both] == [1, 1]
+    assert "not so" in said[0]
+    assert said[1] == ""

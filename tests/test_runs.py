@@ -12,8 +12,10 @@ from PIL import Image
 
 from fomm_cli import chart, load_model
 from fomm_cli.commands.app import main
+from fomm_cli.config.schema import Config
+from fomm_cli.errors import FommError
 from fomm_cli.train import review
-from fomm_cli.train.run import everything, find
+from fomm_cli.train.run import Options, Run, create, everything, find
 from tests.training import tiny_clips, tiny_file
 
 
@@ -128,3 +130,46 @@ def test_bench_train(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert main(["bench", "train", config, "--device", "cpu", "--steps", "1", "--precision", "fp32"]) == 0
     assert "ms/step" in capsys.readouterr().out
     assert main(["bench", "train", config, "--precision", "fp8"]) == 1
+
+
+def test_two_runs_are_compared(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["runs", "compare", "1", "2", "--runs", str(runs), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["config"] == found["options"] == {}
+    assert found["step"] == 4  # which both have made
+    assert found["at_step"]["loss"][0] == pytest.approx(found["at_step"]["loss"][1], rel=1e-3)
+    assert found["validation"] == {}
+    assert found["best"]["l1"][0] > 0
+    assert found["best"]["l1"][1] is None
+
+
+def test_runs_of_several_seeds(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tiny_clips(tmp_path / "data")
+    words = ["train", str(tiny_file(tmp_path / "tiny.yaml")), "--data", str(tmp_path / "data"), "--workers", "0"]
+    words += ["--runs", str(tmp_path / "runs"), "--device", "cpu", "--steps", "5"]
+    assert main([*words, "--seeds", "3,1"]) == 0
+    said = capsys.readouterr()
+    assert said.out.splitlines() == [str(tmp_path / "runs" / name) for name in ("00001-tiny", "00002-tiny")]
+    assert [run.read_options().seed for run in everything(tmp_path / "runs")] == [3, 1]
+    each = [json.loads(run.validation.read_text())["l1"] for run in everything(tmp_path / "runs")]
+    assert f"over 2 seeds: {sum(each) / 2:.4f}, standard deviation {abs(each[0] - each[1]) / 2**0.5:.4f}" in said.err
+    assert main([*words, "--seeds", "3,x"]) == 2
+    assert main(["runs", "compare", "1", "2", "--runs", str(tmp_path / "runs")]) == 0
+    table = capsys.readouterr().out.splitlines()
+    assert next(line for line in table if line.startswith("  seed")).split() == ["seed", "3", "1", "-2"]
+    assert any(line.startswith("  l1") for line in table)
+
+
+def test_a_seed_that_fails_does_not_take_the_others_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def carry_out(config: Config, options: Options, root: Path, *_: object) -> Run:
+        if options.seed == 1:
+            raise FommError("it diverged")
+        return create(root, config, options)
+
+    monkeypatch.setattr("fomm_cli.train.loop.train", carry_out)
+    words = ["train", str(tiny_file(tmp_path / "tiny.yaml")), "--data", str(tmp_path), "--runs", str(tmp_path / "runs")]
+    assert main([*words, "--seeds", "0,1,2"]) == 1
+    assert "Seed 1: it diverged" in capsys.readouterr().err
+    assert [run.read_options().seed for run in everything(tmp_path / "runs")] == [0, 2]

@@ -25,6 +25,7 @@ EXTRAS = {
     "web": [("starlette", "starlette"), ("uvicorn", "uvicorn"), ("websockets", "websockets")],
     "c2pa": [("c2pa", "c2pa-python")],
     "tensorboard": [("tensorboard", "tensorboard")],
+    "wandb": [("wandb", "wandb")],
 }
 PURPOSES = {
     "face": "crops and metrics of faces",
@@ -34,6 +35,7 @@ PURPOSES = {
     "onnx": "export, and running exports without torch",
     "web": "the page of `fomm web`",
     "tensorboard": "curves in TensorBoard",
+    "wandb": "trainings at Weights & Biases",
 }
 CODECS = ["libx264", "libvpx-vp9", "aac", "libopus", "gif"]
 STALE_DAYS = 120

@@ -55,6 +55,10 @@ class Fit(StrEnum):
     SQUARE = "square"
 
 
+class LoggerName(StrEnum):
+    WANDB = "wandb"
+
+
 class Partition(StrEnum):
     TRAIN = "train"
     TEST = "test"

@@ -8,7 +8,7 @@ from pathlib import Path
 import typer
 
 from fomm_cli.commands.options import Force, Json, RunName, Runs
-from fomm_cli.errors import FommError
+from fomm_cli.errors import FommError, counted
 
 runs_app = typer.Typer(no_args_is_help=True, help="Trainings: list, show, plot, export.")
 
@@ -97,15 +97,70 @@ def export(
     output: Path = typer.Option(..., "--output", "-o", metavar="FILE", help="The .safetensors file to write."),
     runs: Runs = Path("runs"),
     best: bool = typer.Option(False, "--best", help="The best validated checkpoint instead of the last."),
+    step: int | None = typer.Option(
+        None, "--step", metavar="N", min=1, help="A checkpoint that was kept, by its step."
+    ),
     half: bool = typer.Option(False, "--half", help="Store convolutions as float16: half the size."),
     force: Force = False,
 ) -> None:
     """Write a checkpoint's weights as one self-sufficient file, while the run goes on or after it."""
-    from fomm_cli.train.checkpoint import export as write
+    from fomm_cli.train.finish import export as write
     from fomm_cli.train.run import find
 
-    write(find(runs, name), output, best=best, half=half, force=force)
+    if best and step is not None:
+        raise typer.BadParameter("--best is a checkpoint of its own.", param_hint="--step")
+    found = write(find(runs, name), output, best=best, half=half, force=force, step=step)
+    told = f"Weights of step {found.step}, after {counted(found.epoch, 'whole epoch')}. {found.note}"
+    typer.echo(told.rstrip(), err=True)
     typer.echo(str(output))
+
+
+@runs_app.command()
+def compare(
+    one: RunName,
+    other: str = typer.Argument(..., metavar="RUN", help="The run to compare it with."),
+    runs: Runs = Path("runs"),
+    as_json: Json = False,
+) -> None:
+    """Show what two runs were told differently, and what came of it."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from fomm_cli.train.compare import compare as run
+    from fomm_cli.train.run import find
+
+    pair = find(runs, one), find(runs, other)
+    found = run(*pair)
+    if as_json:
+        typer.echo(json.dumps(found, indent=1))
+        return
+    names = [side.folder.name for side in pair]
+    if names[0] == names[1]:
+        names = [str(side.folder) for side in pair]
+    table = Table("", *names, "difference", box=None, pad_edge=False)
+    for title, rows in (
+        ("config", found["config"]),
+        ("options", found["options"]),
+        ("environment", found["environment"]),
+        (f"means of the last 50 steps to step {found['step']}, which both have made", found["at_step"]),
+        ("last validation until there", found["validation"]),
+        ("best validation", found["best"]),
+    ):
+        if rows:
+            table.add_row(title, style="bold")
+        for key, (a, b) in rows.items():
+            table.add_row(f"  {key}", _value(a), _value(b), _difference(a, b))
+    Console(soft_wrap=True).print(table)
+
+
+def _value(value: object) -> str:
+    return _number(value) if isinstance(value, float) else "-" if value is None else str(value)
+
+
+def _difference(one: object, other: object) -> str:
+    if isinstance(one, bool) or not (isinstance(one, int | float) and isinstance(other, int | float)):
+        return ""
+    return f"{other - one:+.4g}"
 
 
 def _number(value: float | None) -> str:

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from fomm_cli.commands.options import NONE, Device, Json, Offline, RunName, Runs, Set
+from fomm_cli.commands.options import NONE, Device, Json, LoggerName, Offline, RunName, Runs, Set
+from fomm_cli.errors import FommError, UsageError
 
 if TYPE_CHECKING:
-    from fomm_cli.train.run import Run
+    from fomm_cli.config.schema import Config
+    from fomm_cli.train.run import Options, Run
 
 
 def train(
@@ -19,12 +21,16 @@ def train(
     ),
     data: Path = typer.Option(..., "--data", metavar="DIR", help="The data set: clips, or folders train/ and test/."),
     overrides: Set = NONE,
+    split: Path | None = typer.Option(
+        None, "--split", metavar="FILE", help="Names of the test clips, one a line; all others train."
+    ),
     init: str | None = typer.Option(None, "--init", metavar="WEIGHTS", help="Start from these weights."),
     perceptual_weights: Path | None = typer.Option(
         None, "--perceptual-weights", metavar="FILE", help="The perceptual network's file; else it is downloaded."
     ),
     runs: Runs = Path("runs"),
     seed: int = typer.Option(0, "--seed", help="Of the first weights and of every draw."),
+    seeds: str | None = typer.Option(None, "--seeds", metavar="N,N,...", help="One run after another, one a seed."),
     device: Device = "auto",
     workers: int | None = typer.Option(None, "--workers", min=0, help="Processes that read pairs."),
     memory: float = typer.Option(
@@ -35,8 +41,16 @@ def train(
     ),
     checkpoint_minutes: float = typer.Option(10.0, "--checkpoint-minutes", metavar="MIN", min=0, help="0: by steps."),
     checkpoint_steps: int = typer.Option(0, "--checkpoint-steps", metavar="N", min=0, help="0: by time."),
+    keep: int = typer.Option(2, "--keep", metavar="N", min=1, help="Checkpoints to keep, the last among them."),
+    milestone_epochs: int = typer.Option(
+        0, "--milestone-epochs", metavar="N", min=0, help="Every N epochs a checkpoint that stays."
+    ),
     validate_epochs: int = typer.Option(1, "--validate-epochs", metavar="N", min=0, help="0: never."),
     validate_clips: int = typer.Option(50, "--validate-clips", metavar="N", min=0, help="0: all."),
+    validate_metrics: str = typer.Option(
+        "l1,psnr,lpips,akd", "--validate-metrics", metavar="LIST", help="What lacks its network is left out."
+    ),
+    detectors: str = typer.Option("face", "--detectors", metavar="NAME", help="Of AKD, as for `fomm eval`."),
     log_every: int = typer.Option(10, "--log-every", metavar="N", min=1, help="Steps between writing metrics."),
     gpus: int = typer.Option(
         1, "--gpus", metavar="N", min=1, help="Processes, one a GPU (with --device cpu: that share the processor)."
@@ -45,20 +59,22 @@ def train(
     as_json: Json = False,
     offline: Offline = False,
     tensorboard: bool = typer.Option(False, "--tensorboard", help="Write TensorBoard events too."),
+    logger: LoggerName | None = typer.Option(None, "--logger", help="Tell Weights & Biases too."),
 ) -> None:
     """Train a network.
 
     Everything scientific stands in the preset and is changed with --set; the flags say where and how. `avd` goes on
     from --init: it trains the network of `animate --mode avd`, in families that have one, by the weights' own settings.
     """
-    from rich.console import Console
-
     from fomm_cli.config import reading as configs
     from fomm_cli.train.run import Options
     from fomm_cli.train.start import second_stage
 
+    several = None if seeds is None else _seeds(seeds)
     if gpus > 1 and not dry_run:
-        in_several_processes(gpus)
+        each: list[int | None] = [None] if several is None else [*several]
+        for one in each:
+            in_several_processes(gpus, one)
         return
     if source == "avd":
         config = second_stage(init, overrides)
@@ -68,7 +84,8 @@ def train(
             typer.echo(f"Ignored, without meaning here: {', '.join(ignored)}", err=True)
     options = Options(
         data=str(data),
-        seed=seed,
+        split=str(split) if split else None,
+        seed=seed if several is None else several[0],
         device=device,
         workers=workers,
         memory=memory,
@@ -76,10 +93,15 @@ def train(
         init=init,
         checkpoint_minutes=checkpoint_minutes,
         checkpoint_steps=checkpoint_steps,
+        keep=keep,
+        milestone_epochs=milestone_epochs,
         validate_epochs=validate_epochs,
         validate_clips=validate_clips,
+        validate_metrics=validate_metrics,
+        detectors=detectors,
         log_every=log_every,
         tensorboard=tensorboard,
+        logger=logger.value if logger else None,
     )
     if dry_run:
         import json
@@ -89,15 +111,64 @@ def train(
         found = plan(config, options)
         typer.echo(json.dumps(found.as_dict()) if as_json else found.text())
         return
+    _train(config, options, several or [seed], runs, steps)
+
+
+def _train(config: Config, options: Options, seeds: list[int], runs: Path, steps: int | None) -> None:
+    """A run a seed; one that fails does not take the others with it."""
+    from dataclasses import replace
+
+    from rich.console import Console
+
+    from fomm_cli.processes import from_environment
+    from fomm_cli.train import logs, review
     from fomm_cli.train.loop import train as carry_out
 
-    _tell(carry_out(config, options, runs, steps, Console(stderr=True)))
+    if len(seeds) > 1 and from_environment().size > 1:
+        raise UsageError("torchrun's processes train one run.", "Call it for each --seed, or use --gpus N --seeds.")
+
+    best, failed = {}, False
+    for seed in seeds:
+        try:
+            run = carry_out(config, replace(options, seed=seed), runs, steps, Console(stderr=True))
+        except FommError as error:
+            if len(seeds) == 1:
+                raise
+            failed = True
+            typer.echo(f"Seed {seed}: {error}", err=True)
+            continue
+        _tell(run)
+        lowest = review.best(logs.read(run.validation))
+        if lowest is not None:
+            best[seed] = lowest
+    if len(best) > 1:
+        from statistics import mean, stdev
+
+        each = ", ".join(f"{seed}: {value:.4f}" for seed, value in best.items())
+        typer.echo(
+            f"Best validation L1 over {len(best)} seeds: {mean(best.values()):.4f}, standard deviation "
+            f"{stdev(best.values()):.4f} ({each})",
+            err=True,
+        )
+    if failed:
+        raise typer.Exit(1)
+
+
+def _seeds(text: str) -> list[int]:
+    try:
+        found = [int(word) for word in text.split(",")]
+    except ValueError as error:
+        raise typer.BadParameter(
+            f"{text!r} is no list of whole numbers, such as 0,1,2.", param_hint="--seeds"
+        ) from error
+    return list(dict.fromkeys(found))
 
 
 def resume(
     name: RunName,
     runs: Runs = Path("runs"),
     data: Path | None = typer.Option(None, "--data", metavar="DIR", help="Where the data set is now, if it was moved."),
+    accept_data: bool = typer.Option(False, "--accept-data", help="Go on although the data set is another one."),
     perceptual_weights: Path | None = typer.Option(
         None, "--perceptual-weights", metavar="FILE", help="The perceptual network's file, if it was moved."
     ),
@@ -132,7 +203,7 @@ def resume(
     options = replace(run.read_options(), **changes)  # type: ignore[arg-type]
     from fomm_cli.train.loop import resume as carry_on
 
-    _tell(carry_on(run, options, steps, Console(stderr=True)))
+    _tell(carry_on(run, options, steps, Console(stderr=True), accept_data))
 
 
 def _tell(run: Run) -> None:
@@ -143,20 +214,23 @@ def _tell(run: Run) -> None:
         typer.echo(str(run.folder))
 
 
-def in_several_processes(count: int) -> None:
-    """The same command line in `count` processes."""
+def in_several_processes(count: int, seed: int | None = None) -> None:
+    """The same command line in `count` processes, of one of its --seeds."""
     import sys
 
     from fomm_cli.train.distributed import launch
 
-    arguments = list(sys.argv[1:])
-    for index, word in enumerate(arguments):
-        if word == "--gpus":
-            del arguments[index : index + 2]
-            break
-        if word.startswith("--gpus="):
-            del arguments[index]
-            break
-    code = launch(count, arguments)
+    arguments = _without(_without(sys.argv[1:], "--gpus"), "--seeds")
+    code = launch(count, arguments if seed is None else [*arguments, "--seed", str(seed)])
     if code:
         raise typer.Exit(code)
+
+
+def _without(arguments: list[str], option: str) -> list[str]:
+    """A command line without an option and its value."""
+    for index, word in enumerate(arguments):
+        if word == option:
+            return arguments[:index] + arguments[index + 2 :]
+        if word.startswith(f"{option}="):
+            return arguments[:index] + arguments[index + 1 :]
+    return list(arguments)

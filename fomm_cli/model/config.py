@@ -87,8 +87,12 @@ class TrainConfig(Frozen):
     """Split each batch into this many parts, their gradients summed; batch norm sees one part."""
     lr_generator: float = Field(2e-4, ge=0)
     """Adam's rate for generator and dense motion."""
+    schedule: Literal["milestones", "cosine"] = "milestones"
+    """How rates fall: at `epoch_milestones`, as published, or along half a cosine to 0 at the end of the training."""
     epoch_milestones: tuple[int, ...] = (60, 90)
     """Rates are multiplied by 0.1 at these epochs."""
+    warmup_steps: int = Field(0, ge=0)
+    """Rates rise to their value over this many first steps."""
     scales: tuple[float, ...] = (1.0, 0.5, 0.25, 0.125)
     """Pyramid scales of the perceptual loss."""
     perceptual_network: Literal["vgg19", "compact"] = "vgg19"

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-import platform
 import random
+import zipfile
+import zlib
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -14,13 +15,10 @@ import yaml
 
 from fomm_cli.config import reading as configs
 from fomm_cli.config.schema import Config
-from fomm_cli.device import describe
 from fomm_cli.errors import FommError
 from fomm_cli.files.disk import atomic_path
 from fomm_cli.files.torch_file import read_tensors
-from fomm_cli.train.run import Options, Run, environment
 from fomm_cli.train.state import State
-from fomm_cli.weights.file import save_weights
 
 FORMAT = 1
 
@@ -71,7 +69,11 @@ def load(state: State, path: Path) -> None:
 
     Raises FommError: no checkpoint, a broken one, or one of another config, naming the keys.
     """
-    content = read(path)
+    restore(state, read(path), path)
+
+
+def restore(state: State, content: dict[str, Any], path: Path) -> None:
+    """`load` of a content that was read before; `path` names it in errors."""
     then = config_of(content, path)
     differing = differences(then.model_dump(mode="json"), state.config.model_dump(mode="json"))
     if differing:
@@ -98,10 +100,22 @@ def read(path: Path) -> dict[str, Any]:
     """A checkpoint's content, on the CPU."""
     if not path.is_file():
         raise FommError(f"There is no checkpoint at {path}.", "The run stopped before its first one: start it anew.")
-    content = read_tensors(path, "checkpoint", "Take another one of the run, or start it anew.")
+    content = read_tensors(path, "checkpoint", _ELSE)
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise FommError(f"{path} is not a checkpoint of this version of fomm.")
+    try:
+        with zipfile.ZipFile(
+            path
+        ) as archive:  # torch compares no checksums, and a weight with a wrong bit looks like any
+            broken = archive.testzip()
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
+        raise FommError(f"{path} is damaged: {error}.", _ELSE) from error
+    if broken is not None:
+        raise FommError(f"{path} is damaged: {broken} is not what was written.", _ELSE)
     return content
+
+
+_ELSE = "Take another one of the run, or start it anew."
 
 
 def differences(one: Any, other: Any, prefix: str = "") -> list[str]:
@@ -140,48 +154,3 @@ def set_random_state(saved: dict[str, Any]) -> None:
     torch.set_rng_state(saved["torch"])
     if saved["cuda"] and len(saved["cuda"]) == torch.cuda.device_count():
         torch.cuda.set_rng_state_all(saved["cuda"])
-
-
-def finish(run: Run, state: State, options: Options) -> None:
-    """Write the finished network, the running average if there is one, as one self-sufficient file."""
-    save_weights(
-        run.weights,
-        state.exported,
-        state.config,
-        discriminator=state.discriminator,
-        provenance=provenance(run, options, state.step, state.epoch, state.best)
-        | {"device": describe(state.device), "processes": state.world.size},
-        force=True,
-    )
-
-
-def export(run: Run, output: Path, best: bool = False, half: bool = False, force: bool = False) -> None:
-    """Write the weights of a run's last or best checkpoint: the running average if there is one."""
-    path = run.best if best else run.last
-    content = read(path)
-    state = content["state"]
-    save_weights(
-        output,
-        state["average"] or state["model"],
-        config_of(content, path),
-        dtype=torch.float16 if half else None,
-        discriminator=None if half else state["discriminator"],
-        provenance=provenance(run, run.read_options(), state["step"], state["epoch"], state["best"]),
-        force=force,
-    )
-
-
-def provenance(run: Run, options: Options, step: int, epoch: int, best: float | None) -> dict[str, Any]:
-    """Where weights come from, stored inside them."""
-    found = environment()
-    return {
-        "run": run.folder.name,
-        "data": Path(options.data).name,
-        "seed": options.seed,
-        "init": None if options.init is None else Path(options.init).name,
-        "steps": step,
-        "epochs": epoch,
-        "validation_l1": best,
-        "machine": platform.machine(),
-        **{key: found[key] for key in ("fomm", "git", "torch", "python")},
-    }

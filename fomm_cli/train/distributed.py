@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import uuid
+from dataclasses import fields
 from inspect import signature
 from typing import Any
 
 import torch
 from torch import nn
 
+from fomm_cli.errors import FommError
 from fomm_cli.processes import World
 from fomm_cli.train.sync_norm import synchronised
 
@@ -38,12 +41,19 @@ def synchronise_norms(module: Any, world: World, device: torch.device) -> Any:
     return nn.SyncBatchNorm.convert_sync_batchnorm(module) if device.type == "cuda" else synchronised(module)
 
 
+SAVING = 120
+"""Seconds that processes which were told to stop have for their step and its checkpoint."""
+
+
 def launch(processes: int, arguments: list[str]) -> int:
     """Run `fomm ARGUMENTS` in several processes of this machine under torch's elastic engine; returns the exit code."""
     from torch.distributed.elastic.multiprocessing import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
+    told = [name for name in ("SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT", "SIGUSR1") if hasattr(signal, name)]
+    newer: dict[str, Any] = {"signals_to_handle": ",".join(told), "shutdown_timeout": SAVING}
+    known = {field.name for field in fields(LaunchConfig)}
     config = LaunchConfig(
         min_nodes=1,
         max_nodes=1,
@@ -54,14 +64,23 @@ def launch(processes: int, arguments: list[str]) -> int:
         max_restarts=0,
         monitor_interval=0.2,
         start_method="spawn",
+        **{name: value for name, value in newer.items() if name in known},
     )
     if "OMP_NUM_THREADS" not in os.environ:  # processes that share a processor share its threads
         os.environ["OMP_NUM_THREADS"] = str(max(1, (os.cpu_count() or 1) // processes))
     try:
         elastic_launch(config, sys.executable)("-u", "-m", "fomm_cli", *arguments)
     except SignalException as stop:
-        return 128 + int(stop.sigval)
+        warned = stop.sigval == getattr(signal, "SIGUSR1", None)
+        return 128 + (signal.SIGTERM if warned else int(stop.sigval))
     except ChildFailedError as failure:
-        codes = [one.exitcode for one in failure.failures.values()]
-        return next((code for code in codes if code > 0), 1)
+        killed = [(rank, -one.exitcode) for rank, one in failure.failures.items() if one.exitcode < 0]
+        if killed:  # the others ended because of it, whatever they say
+            rank, number = killed[0]
+            raise FommError(
+                f"Process {rank} of the training was killed ({signal.Signals(number).name}).",
+                "Where memory is short, fewer --workers or less --memory help. `fomm resume` goes on from the last "
+                "checkpoint.",
+            ) from failure
+        return int(failure.get_first_failure()[1].exitcode)
     return 0

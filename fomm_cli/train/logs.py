@@ -1,4 +1,4 @@
-"""What a training tells: metrics.jsonl, warnings, a progress bar, TensorBoard."""
+"""What a training tells: metrics.jsonl, warnings, a progress bar, and whoever else is to hear of it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 import math
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +17,10 @@ from torch import Tensor
 
 from fomm_cli.data.pairs import Failure
 from fomm_cli.device import peak_memory
-from fomm_cli.errors import FommError
+from fomm_cli.draw import Picture
 from fomm_cli.files.disk import explain_os_error, write_text
 from fomm_cli.processes import World, gather
+from fomm_cli.train.recorders import Recorder
 from fomm_cli.train.run import Run
 
 JUMP = 3.0
@@ -34,6 +35,7 @@ class Log:
     console  where people read; None is silent
     total    steps of the whole training, for the progress bar
     world    of processes that log the same steps: the first writes
+    others   are told the numbers and pictures too, and are closed with the log
     """
 
     def __init__(
@@ -44,12 +46,12 @@ class Log:
         total: int,
         console: Console | None = None,
         world: World | None = None,
-        tensorboard: bool = False,
+        others: Sequence[Recorder] = (),
     ) -> None:
         self.run, self.names, self.device, self.world = run, names, device, world or World()
         self.write = self.world.first
         self.console = console if self.write else None
-        self.events = _events(run.folder) if tensorboard and self.write else None
+        self.others = others
         self._waiting: list[tuple[dict[str, Any], Tensor, list[str]]] = []
         self._failures: list[Failure] = []
         self._unreadable: set[str] = set()
@@ -121,11 +123,9 @@ class Log:
                     f"step {bad[0]['step']}: a loss or gradient is not finite, {len(bad)} step(s) skipped; "
                     f"the pairs stand in {self.run.nonfinite.name}"
                 )
-            if self.events is not None:
+            for other in self.others:
                 for entry in lines:
-                    for key, value in entry.items():
-                        if isinstance(value, float):
-                            self.events.add_scalar(key, value, entry["step"])
+                    other.scalars(entry["step"], {key: one for key, one in entry.items() if isinstance(one, float)})
             self._show(lines[-1])
         self._tell_unreadable()
         self._waiting.clear()
@@ -138,8 +138,15 @@ class Log:
     def close(self) -> None:
         if self.progress is not None:
             self.progress.stop()
-        if self.events is not None:
-            self.events.close()
+        for other in self.others:
+            other.close()
+
+    def validated(self, step: int, numbers: dict[str, float | None], sheet: Picture) -> None:
+        """Tell the others of a validation."""
+        known = {f"validation/{name}": value for name, value in numbers.items() if value is not None}
+        for other in self.others:
+            other.scalars(step, known)
+            other.picture(step, "validation/samples", sheet)
 
     def _tell_unreadable(self) -> None:
         """Each clip that could not be read once, whichever process met it."""
@@ -204,36 +211,23 @@ def truncate(path: Path, step: int) -> None:
     """Drop lines of later steps, and a half-written last one: what a resumed run will write again."""
     if not path.is_file():
         return
-    kept = []
-    for line in path.read_text(encoding="utf-8").splitlines():
-        try:
-            entry = json.loads(line)
-        except ValueError:
-            continue
-        if entry["step"] <= step:
-            kept.append(line + "\n")
+    kept = [json.dumps(entry) + "\n" for entry in read(path) if entry["step"] <= step]
     write_text(path, "".join(kept), force=True)
 
 
 def read(path: Path) -> list[dict[str, Any]]:
-    """All whole lines of a JSONL file; none if there is no file."""
+    """All whole lines of a JSONL file that are of a step; none if there is no file."""
     found = []
     if path.is_file():
-        for line in path.read_text(encoding="utf-8").splitlines():
+        for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
             try:
-                found.append(json.loads(line))
+                entry = json.loads(line)
             except ValueError:
                 continue  # the last line of a run that was killed while writing
+            if isinstance(entry, dict) and isinstance(entry.get("step"), int):
+                found.append(entry)
     return found
 
 
 def _finite(value: float) -> float | None:
     return value if math.isfinite(value) else None  # JSON has no NaN
-
-
-def _events(folder: Path) -> Any:
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError as error:
-        raise FommError("TensorBoard is not installed.", "pip install 'fomm-cli[tensorboard]'") from error
-    return SummaryWriter(str(folder / "tensorboard"))

@@ -6,7 +6,7 @@ import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,16 +15,18 @@ from rich.console import Console
 
 from fomm_cli.config import reading as configs
 from fomm_cli.config.schema import Config
-from fomm_cli.data.split import find_split
 from fomm_cli.device import describe, keep_freed_memory, resolve
 from fomm_cli.errors import FommError, counted
 from fomm_cli.model.config import AvdTrain
 from fomm_cli.model.families import family_of
-from fomm_cli.processes import World, any_of, from_environment, joined, own_device, share
-from fomm_cli.train import checkpoint
+from fomm_cli.model.training import recipe_of
+from fomm_cli.processes import World, any_of, by_first, from_environment, joined, own_device
+from fomm_cli.train import checkpoint, material, shelf
 from fomm_cli.train.batches import dismiss, feed, reading, split_batch
-from fomm_cli.train.checkpoint import finish
+from fomm_cli.train.finish import finish
+from fomm_cli.train.judge import judge
 from fomm_cli.train.logs import Log, truncate
+from fomm_cli.train.recorders import recorders
 from fomm_cli.train.run import Options, Run, claimed, create
 from fomm_cli.train.start import second_stage, start
 from fomm_cli.train.state import State
@@ -61,27 +63,45 @@ def train(
     return _together(config, options, lambda: create(runs, config, options), False, steps, console)
 
 
-def resume(run: Run, options: Options | None = None, steps: int | None = None, console: Console | None = None) -> Run:
+def resume(
+    run: Run,
+    options: Options | None = None,
+    steps: int | None = None,
+    console: Console | None = None,
+    accept_data: bool = False,
+) -> Run:
     """Go on with a run from its last checkpoint; what `fomm resume` does. See `train`.
 
-    run       `Run(folder)`, or what `train.run.find` returns
-    options   other ones than the run's own, such as `replace(run.read_options(), device="cuda")`
-    steps     stop after this many steps in all
+    run          `Run(folder)`, or what `train.run.find` returns
+    options      other ones than the run's own, such as `replace(run.read_options(), device="cuda")`
+    steps        stop after this many steps in all
+    accept_data  go on although the data set is not the one that the run was fed with
     """
     options = (options or run.read_options()).absolute()
-    return _together(run.read_config(), options, lambda: run, True, steps, console)
+    return _together(run.read_config(), options, lambda: run, True, steps, console, accept_data)
 
 
 def _together(
-    config: Config, options: Options, make: Callable[[], Run], resume: bool, steps: int | None, console: Console | None
+    config: Config,
+    options: Options,
+    make: Callable[[], Run],
+    resume: bool,
+    steps: int | None,
+    console: Console | None,
+    accept_data: bool = False,
 ) -> Run:
     """Join the other processes, if any, and train; the first of them makes the run folder."""
     world = from_environment()
-    with joined(world, own_device(resolve(options.device), world)):
-        run = Run(Path(share(str(make().folder) if world.first else "", world)))
+    with joined(world, own_device(resolve(options.device), world)), ExitStack() as held:
+
+        def begin() -> str:
+            run = make()
+            held.enter_context(claimed(run))
+            return str(run.folder)
+
+        run = Run(Path(by_first(begin, world)))
         try:
-            with claimed(run) if world.first else nullcontext():
-                loop(run, config, options, world, resume, steps, console)
+            loop(run, config, options, world, resume, steps, console, accept_data)
         except FommError:
             if world.first and not resume and not run.metrics.is_file():
                 shutil.rmtree(run.folder, ignore_errors=True)  # nothing was trained: leave no empty run behind
@@ -139,6 +159,7 @@ def loop(
     resume: bool = False,
     steps: int | None = None,
     console: Console | None = None,
+    accept_data: bool = False,
 ) -> State:
     """Train, or go on training, in a run folder; the arguments are those of `train` and `resume`."""
     device = own_device(resolve(options.device), world)
@@ -146,23 +167,40 @@ def loop(
         keep_freed_memory()
     else:
         torch.backends.cudnn.benchmark = True  # every step has the same shapes: let cuDNN find its fastest kernels once
-    split = find_split(options.data, options.seed)
+    split = material.find(run, options, resume)
+    notes = list(split.notes)
+    notes.append(by_first(lambda: material.remember(run, options, split, resume, accept_data), world))
     _, sampler, loader = feed(config, options, split, world, device)
-    go_on = resume and run.last.is_file()  # else it stopped before its first checkpoint: it begins again
-    notes: list[str] = []
-    state = start(config, replace(options, init=None) if go_on else options, device, world, say=notes.append)
-    if go_on:
-        checkpoint.load(state, run.last)
+    judging = None
+    if (
+        world.first
+        and split.test
+        and options.validate_epochs
+        and recipe_of(family_of(config.model), config.train).validates
+    ):
+        judging = judge(options, config.data.frame_shape, device)
+        notes.append(judging.left_out)
+    found = shelf.newest(run) if resume and shelf.any_there(run) else None  # none yet: it begins again
+    state = start(config, replace(options, init=None) if found else options, device, world, say=notes.append)
+    state.batches = sampler.batches
+    if found:
+        checkpoint.restore(state, found.content, found.path)
+        notes.append(found.note)
+        state.batch = min(state.batch, sampler.batches)  # an epoch of other data, which was accepted, may be shorter
     if resume and world.first:
+        if found:
+            shelf.go_on(run, found, state.step)
         tidy(run, state)
+    found = None  # a second copy of everything
     epochs = config.train.num_epochs
-    log = Log(run, state.names(), device, epochs * sampler.batches, console, world, options.tensorboard)
+    records = recorders(run, config, options, state.step) if world.first else []
+    log = Log(run, state.names(), device, epochs * sampler.batches, console, world, records)
     log.say(
         f"{'Resuming' if resume else 'Training'} {run.folder} on {describe(device)}: "
         f"{counted(len(split.train), 'clip')} ({split.layout}), {counted(sampler.batches, 'step')} an epoch, "
         f"{counted(epochs, 'epoch')}"
     )
-    for note in notes:
+    for note in filter(None, notes):
         log.say(note)
     if config.train.batch_size == config.train.accumulate and world.size == 1:
         log.say(
@@ -179,9 +217,10 @@ def loop(
                 for batch in loader:
                     parts = split_batch(config, batch, state, options.seed, world, device)
                     waited = time.perf_counter() - mark
+                    rates = {f"lr_{name}": value for name, value in state.rates().items()}
                     values = state.update(parts)
                     state.batch += 1
-                    head = {"step": state.step, "epoch": state.epoch, **state.rates()}
+                    head = {"step": state.step, "epoch": state.epoch, **rates}
                     log.step(head, values, batch.names, batch.failures, waited)
                     if clock.logs(state.step):
                         log.flush(config.train.batch_size)
@@ -189,17 +228,21 @@ def loop(
                     if clock.stops(state.step):
                         break
                     if clock.saves(state.step):
-                        save(run, state, log, clock)
+                        save(run, state, log, clock, options.keep)
                     mark = time.perf_counter()
                 if state.batch == sampler.batches:
                     state.next_epoch()
                     due = options.validate_epochs and state.epoch % options.validate_epochs == 0
                     if due and state.recipe.validates:
                         log.flush(config.train.batch_size)
-                        validate(run, state, split, options, log)
+                        if judging is not None:  # the first process, which does it for all
+                            validate(run, state, split, options, log, judging)
                     if options.checkpoint_minutes == 0 and options.checkpoint_steps == 0:
-                        save(run, state, log, clock)
-            save(run, state, log, clock)
+                        save(run, state, log, clock, options.keep)
+                    if options.milestone_epochs and state.epoch % options.milestone_epochs == 0 and world.first:
+                        shelf.milestone(state, run)
+                        log.restart()
+            save(run, state, log, clock, options.keep)
             if state.epoch >= epochs and world.first:
                 finish(run, state, options)
                 log.say(f"Finished: {run.weights}")
@@ -215,11 +258,11 @@ def loop(
     return state
 
 
-def save(run: Run, state: State, log: Log, clock: Clock) -> None:
+def save(run: Run, state: State, log: Log, clock: Clock, keep: int) -> None:
     """A checkpoint, unless nothing was trained since the last one."""
     log.flush(state.config.train.batch_size)  # metrics first: after a resume no step may be missing
     if state.world.first and clock.saved_step < state.step:
-        checkpoint.save(state, run.last)
+        shelf.put(state, run, keep, clock.saved_step)
     clock.saved(state.step)
     log.restart()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -77,9 +78,10 @@ def plan(config: Config, options: Options) -> Plan:
     device = resolve(options.device)
     if device.type == "cpu":
         keep_freed_memory()
-    split = find_split(options.data, options.seed)
+    split = find_split(options.data, options.seed, None if options.split is None else Path(options.split))
     dataset, sampler, loader = feed(config, options, split, World(), device)
     state = start(config, options, device, World(), measuring=True)
+    state.batches = sampler.batches
     waits, times = [], []
     try:
         mark = time.perf_counter()

@@ -17,7 +17,7 @@ from fomm_cli.train.run import Run, is_claimed, read_json
 def plot(runs: Sequence[Run], keys: Sequence[str] = (), window: int = 50) -> NDArray[np.uint8]:
     """A panel a key with one curve a run: uint8 (H, W, 3).
 
-    keys    of metrics.jsonl, or `validation.l1`, `validation.psnr`; none = every loss, the spread and the validation
+    keys    of metrics.jsonl, or of a validation, as `validation.l1`; none = every loss, the spread and the validation
     window  steps that are averaged to one point; the points of a validation stay single
     """
     metrics = {run.folder.name: logs.read(run.metrics) for run in runs}
@@ -58,7 +58,8 @@ def _keys(metrics: dict[str, list[dict[str, float]]], validation: dict[str, list
     technical = ("step", "epoch", "step_time", "data_time", "pairs_per_second", "memory_gib", "skipped")
     seen = dict.fromkeys(key for entries in metrics.values() for entry in entries[:1] for key in entry)
     keys = [key for key in seen if key not in technical and not key.startswith(("lr_", "grad_norm_"))]
-    return keys + (["validation.l1", "validation.psnr"] if any(validation.values()) else [])
+    measured = dict.fromkeys(key for entries in validation.values() for entry in entries for key in entry)
+    return keys + [f"validation.{key}" for key in measured if key not in ("step", "epoch", "frames", "copy_l1")]
 
 
 def summary(run: Run, full: bool = False) -> dict[str, Any]:
@@ -77,7 +78,7 @@ def summary(run: Run, full: bool = False) -> dict[str, Any]:
         "loss": mean([entry.get("loss") for entry in steps[-50:]]),
         "keypoint_spread": mean([entry.get("keypoint_spread") for entry in steps[-50:]]),
         "skipped_steps": sum(bool(entry.get("skipped")) for entry in steps),
-        "best_l1": min((entry["l1"] for entry in validation), default=None),
+        "best_l1": best(validation),
         "validation": validation[-1] if validation else None,
     }
     if full:
@@ -85,6 +86,11 @@ def summary(run: Run, full: bool = False) -> dict[str, Any]:
         found["options"] = read_json(run.options)
         found["environment"] = read_json(run.environment)
     return found
+
+
+def best(validation: list[dict[str, Any]]) -> float | None:
+    """The lowest L1."""
+    return min((entry["l1"] for entry in validation if entry.get("l1") is not None), default=None)
 
 
 def state(run: Run) -> str:

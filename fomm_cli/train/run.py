@@ -3,11 +3,12 @@
 runs/00001-toon-128/
     config.yaml        the whole config
     options.json       where and how: data, seed, device, intervals
+    data.json          names, lengths and sizes of the clips; split.txt, names to test on, where some were given
     environment.json   versions, machine, git commit
     metrics.jsonl      one line a step
     validation.jsonl   one line a validation
     nonfinite.jsonl    one line a skipped step (only if there was one)
-    checkpoints/       last.pt, best.pt
+    checkpoints/       last.pt, best.pt, step-*.pt
     samples/           a sheet a validation
     weights.safetensors   the finished network
 """
@@ -25,6 +26,8 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter, ValidationError
+
 from fomm_cli.config import reading as configs
 from fomm_cli.config.schema import Config
 from fomm_cli.device import versions
@@ -37,6 +40,7 @@ class Options:
     """Where and how a training runs; what is learned stands in the config.
 
     data                 folder of the data set
+    split                file that names the test clips; None: by folders, or a share
     seed                 of the initial weights and of every draw
     device               auto, cpu, cuda, cuda:N or mps
     workers              processes that read pairs; None chooses by the number of processors
@@ -45,13 +49,19 @@ class Options:
     init                 weights to start from
     checkpoint_minutes   time between checkpoints; 0 = by steps only
     checkpoint_steps     steps between checkpoints; 0 = by time only
+    keep                 checkpoints to keep, the last among them
+    milestone_epochs     epochs between checkpoints that stay; 0 = none
     validate_epochs      epochs between validations; 0 = none
     validate_clips       test clips to validate on; 0 = all
+    validate_metrics     what a validation measures, as `fomm eval --metrics`; what lacks its networks is left out
+    detectors            suite that finds the points of AKD
     log_every            steps between writing metrics and waiting for the device
     tensorboard          write event files too
+    logger               another one that is told: wandb
     """
 
     data: str
+    split: str | None = None
     seed: int = 0
     device: str = "auto"
     workers: int | None = None
@@ -60,16 +70,24 @@ class Options:
     init: str | None = None
     checkpoint_minutes: float = 10.0
     checkpoint_steps: int = 0
+    keep: int = 2
+    milestone_epochs: int = 0
     validate_epochs: int = 1
     validate_clips: int = 50
+    validate_metrics: str = "l1,psnr,lpips,akd"
+    detectors: str = "face"
     log_every: int = 10
     tensorboard: bool = False
+    logger: str | None = None
 
     def absolute(self) -> Options:
         """The same with whole paths: a run may go on from another folder."""
-        given = self.perceptual_weights
-        weights = None if given is None else str(Path(given).resolve())
-        return replace(self, data=str(Path(self.data).resolve()), perceptual_weights=weights)
+
+        def whole(path: str | None) -> str | None:
+            return None if path is None else str(Path(path).resolve())
+
+        weights, split = whole(self.perceptual_weights), whole(self.split)
+        return replace(self, data=str(Path(self.data).resolve()), perceptual_weights=weights, split=split)
 
 
 @dataclass(frozen=True)
@@ -85,6 +103,14 @@ class Run:
     @property
     def options(self) -> Path:
         return self.folder / "options.json"
+
+    @property
+    def data(self) -> Path:
+        return self.folder / "data.json"
+
+    @property
+    def split(self) -> Path:
+        return self.folder / "split.txt"
 
     @property
     def environment(self) -> Path:
@@ -131,7 +157,11 @@ class Run:
         unknown = sorted(set(content) - known)
         if unknown:
             raise FommError(f"{self.options} holds unknown options: {', '.join(unknown)}.")
-        return Options(**content)
+        try:
+            return TypeAdapter(Options).validate_python(content)
+        except ValidationError as error:
+            wrong = ", ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
+            raise FommError(f"{self.options} was changed to what cannot be: {wrong}.", "Undo the change.") from error
 
 
 @contextmanager

@@ -1,15 +1,13 @@
-"""Everything that changes while training: networks, optimisers, schedules, position; and one update of it."""
+"""Everything that changes while training: networks, optimisers, position; and one update of it."""
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.optim.lr_scheduler import MultiStepLR
 
 from fomm_cli.config.schema import Config
 from fomm_cli.model.families import family_of
@@ -18,6 +16,7 @@ from fomm_cli.model.network import AnimationModel
 from fomm_cli.model.training import Progress, recipe_of
 from fomm_cli.processes import World, average
 from fomm_cli.train.distributed import parallel, synchronise_norms
+from fomm_cli.train.schedule import rate
 from fomm_cli.train.step import GeneratorPass
 
 
@@ -34,9 +33,10 @@ class Part(NamedTuple):
 class State:
     """A training at one moment.
 
-    step    updates made so far
-    epoch   epochs finished so far
-    batch   batches of the present epoch that are done
+    step     updates made so far
+    epoch    epochs finished so far
+    batch    batches of the present epoch that are done
+    batches  of an epoch: who trains sets it
     """
 
     def __init__(
@@ -50,6 +50,7 @@ class State:
         train = config.train
         self.config, self.device, self.dtype, self.world = config, device, dtype, world or World()
         self.step = self.epoch = self.batch = 0
+        self.batches = 1
         self.best: float | None = None
 
         # Convolutions are faster channels last, on processors and on GPUs.
@@ -80,10 +81,6 @@ class State:
                 group.parameters, group.rate, betas=(0.5, 0.999), weight_decay=group.weight_decay, fused=True
             )
             for name, group in self.groups.items()
-        }
-        self.schedules = {
-            name: MultiStepLR(optimizer, list(train.epoch_milestones), gamma=0.1)
-            for name, optimizer in self.optimizers.items()
         }
 
         generator_pass = GeneratorPass(config, self.model, perceptual, self.discriminator).to(**place)
@@ -135,6 +132,8 @@ class State:
 
         returns  a vector, one value a name of `names`; losses are means over parts and processes
         """
+        for name, value in self.rates().items():
+            self.optimizers[name].param_groups[0]["lr"] = value
         torch._foreach_copy_(self._statistics_before, self.statistics)
         outcomes = []
         for number, part in enumerate(parts):
@@ -178,16 +177,13 @@ class State:
         return torch.stack([values[name].to(self.dtype) for name in self.names()])
 
     def next_epoch(self) -> None:
-        """The end of an epoch: rates follow their milestones."""
+        """The end of an epoch."""
         self.epoch, self.batch = self.epoch + 1, 0
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # of an optimiser that has not begun, see `Group.from_epoch`
-            for schedule in self.schedules.values():
-                schedule.step()
 
     def rates(self) -> dict[str, float]:
-        """The learning rates in force."""
-        return {f"lr_{name}": optimizer.param_groups[0]["lr"] for name, optimizer in self.optimizers.items()}
+        """The learning rate of the next update, of each optimiser."""
+        here = self.step, self.epoch, self.batch / self.batches
+        return {name: rate(group.rate, self.config.train, *here) for name, group in self.groups.items()}
 
     def _clip(self, name: str) -> Tensor:
         """The gradient's norm over a group; the gradient is scaled down where it exceeds the limit."""
@@ -235,7 +231,6 @@ class State:
             "discriminator": None if self.discriminator is None else self.discriminator.state_dict(),
             "average": None if self.average is None else self.average.state_dict(),
             "optimizers": {name: optimizer.state_dict() for name, optimizer in self.optimizers.items()},
-            "schedules": {name: schedule.state_dict() for name, schedule in self.schedules.items()},
         }
 
     def load_state_dict(self, saved: dict[str, Any]) -> None:
@@ -247,8 +242,6 @@ class State:
             self.average.load_state_dict(saved["average"])
         for name, optimizer in self.optimizers.items():
             optimizer.load_state_dict(saved["optimizers"][name])
-        for name, schedule in self.schedules.items():
-            schedule.load_state_dict(saved["schedules"][name])
         self._train_mode()
 
 
