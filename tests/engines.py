@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from fomm_cli.model.family import Usual
 from fomm_cli.model.first_order.family import FirstOrder
 from fomm_cli.model.first_order.pose import Keypoints
 
@@ -26,7 +27,7 @@ class GreyEngine:
     def __init__(self, size: tuple[int, int] = (32, 32), batch: int = 4, fits: int = 1000) -> None:
         self.family = FirstOrder()
         self.size, self.output_size, self.batch, self.fits = size, size, batch, fits
-        self.motion_size, self.usual, self.disentangles = None, ("relative", True), False
+        self.motion_size, self.usual, self.disentangles = None, Usual(), False
         self.name, self.detector = "grey", "sha256:grey"
         self.calls: list[tuple[str, int]] = []
 

@@ -16,6 +16,7 @@ from PIL import Image
 
 from fomm_cli.commands.app import main
 from fomm_cli.media.video import probe, read_frames
+from fomm_cli.weights.catalogue import CATALOGUE, DEFAULT
 from tests.clips import shades, write_clip
 from tests.engines import tiny_config, tiny_model
 
@@ -74,7 +75,7 @@ def test_the_default_weights_say_what_they_know(
     monkeypatch.setattr(load, "load_model", lambda name=weights, device="auto": real(name, device))
     assert main(["animate", "face.png", "talk.mp4", "--device", "cpu"]) == 0
     said = " ".join(capsys.readouterr().err.split())
-    assert "toon-128, which know cartoon faces" in said
+    assert f"{DEFAULT}, which know {CATALOGUE[DEFAULT].domain}" in said
     assert "fomm weights list" in said
 
 

@@ -207,7 +207,8 @@ def test_fixed_boxes() -> None:
     assert fixed_box([blob(40 + i) for i in range(10)], "motion").width < 70
     seen: list[list[Edges]] = [[(50.0, 30.0, 70.0, 50.0), (0.0, 0.0, 10.0, 10.0)], [], [(54.0, 30.0, 74.0, 50.0)]]
     box = fixed_box((frame for _, frame in film(3)), "face", detector=Told(seen))
-    assert box == (48, 26, 29, 29)  # around 50..74 x 30..50, made square, a tenth added on each side
+    assert box == (44, 22, 36, 36)  # around 50..74 x 30..50, made square, and 0.3 of the head's 20 added on each side
+    assert fixed_box((frame for _, frame in film(3)), "face", detector=Told(seen), framing=1) == (50, 28, 24, 24)
     with pytest.raises(FommError):
         fixed_box(BLANK, "nose")
     for frames, method in (([], "motion"), ([BLANK, BLANK], "motion"), (BLANK, "face")):

@@ -48,7 +48,9 @@ def test_the_words_of_options_are_those_of_the_rooms() -> None:
     from fomm_cli.acquire import cutting, table
     from fomm_cli.commands import options
     from fomm_cli.engine import choose
+    from fomm_cli.weights.catalogue import SAMPLES
 
+    assert sorted(options.Who) == sorted(SAMPLES)
     assert list(options.ClipFormat) == list(get_args(cutting.Format))
     assert list(options.Fit) == list(get_args(table.Fit))
     assert list(options.EngineName) == choose.ENGINES

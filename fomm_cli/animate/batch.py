@@ -60,7 +60,7 @@ def animate_batch(
 
     open_engine   makes the engine of some weights; called when first something is to be rendered
     Every outcome is a line of the folder's journal: index, source, driving, output, status ("done", "failed"), error,
-    frames, seconds, fps, anchor, pose_distance, warnings, key. In what is returned the status of what was done, or
+    frames, seconds, fps, anchor, pose_distance, cut, warnings, key. In what is returned the status of what was done, or
     failed, before is "skipped".
     """
     shard, report = shard or Shard(), progress or (lambda *_: None)
@@ -148,7 +148,7 @@ class _Desk:
         )
         driving = self._kept.get(
             ("driving", item.driving, settings.crop_driving),
-            lambda: open_driving(item.driving, runner.engine.size, settings, lambda *_: None),
+            lambda: open_driving(item.driving, runner.engine, settings, lambda *_: None),
             driving_bytes,
         )
         report = render_clip(scene, driving, [Output(output, self.wishes.layout)], settings, lambda *_: None)
@@ -159,6 +159,7 @@ class _Desk:
             "fps": round(report.frames / max(report.seconds, 1e-9), 2),
             "anchor": report.anchor,
             "pose_distance": report.distance,
+            "cut": report.cut,
             "warnings": report.warnings,
         }
 

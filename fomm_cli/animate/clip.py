@@ -14,6 +14,7 @@ import numpy as np
 
 from fomm_cli.animate.backdrop import Backdrop, on_checks
 from fomm_cli.animate.compose import Part
+from fomm_cli.animate.crops import told
 from fomm_cli.animate.driving import Driving, open_driving
 from fomm_cli.animate.inputs import check_asked
 from fomm_cli.animate.layouts import LAYOUTS, Step
@@ -85,13 +86,13 @@ def animate_clip(
     check_stage(engine, settings)
     begun, runner = time.perf_counter(), Runner(engine)
     family = engine.family.configured(settings.options)
-    moving = open_driving(driving, engine.size, settings, progress, family.crop)
+    moving = open_driving(driving, engine, settings, progress)
     if settings.paste is None and family.takes_clips and is_clip(source):
         crop = family.crop if settings.crop_source == "auto" else settings.crop_source
         return redirect_clip(runner, family, source, crop, moving, outputs, settings, progress)
     stage = open_stage(runner, source, settings, family)
     others = {
-        number: open_driving(path, engine.size, settings, progress, family.crop)
+        number: open_driving(path, engine, settings, progress)
         for number, path in (settings.paste.drive if settings.paste else ())
     }
     report = render_clip(stage, moving, outputs, settings, progress, others)
@@ -177,6 +178,7 @@ def render_clip(
         clamped=first.steered.clamped,
         jitter=jitter(np.stack(points)) * (min(stage.runner.engine.output_size) - 1) / 2,
         loop_jump=first.steered.loop_jump,
+        cut=told(stage.how, driving.how),
         warnings=list(dict.fromkeys([*stage.warnings, *warnings])),
         faces=[_told(role) for role in roles] if settings.paste else [],
     )

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,11 +13,29 @@ from numpy.typing import NDArray
 from fomm_cli.boxes import Box, Edges, center_box, pad_box, parse_box, shaped
 from fomm_cli.errors import FommError, nearest
 from fomm_cli.media.image import Frame
+from fomm_cli.model.family import FRAMING
 
 _FARTHEST = 16
 """How many times the picture's longer side a box may be."""
 
+_SEEN = 250
+"""Pictures of a clip in which auto looks for a face: long clips are not read twice for it."""
+
 WORDS = ["auto", "center", "pad", "face", "portrait", "motion"]
+
+Look = Callable[[], Iterable[Frame]]
+"""Opens the pictures in which a crop is to be found."""
+
+
+class Cut(NamedTuple):
+    """What the network sees of a picture or clip.
+
+    box  None = the largest in the middle, cut to fractions of a pixel
+    how  what auto came to, to be told; empty where somebody said what to cut
+    """
+
+    box: Box | None
+    how: str = ""
 
 
 def check_crop(text: str, still: bool = False) -> None:
@@ -32,12 +51,59 @@ def needs_frames(text: str) -> bool:
     return text in {"face", "motion", "portrait"}
 
 
+def cut(
+    text: str,
+    size: tuple[int, int],
+    aspect: float,
+    look: Look,
+    detector: Path | None = None,
+    framing: float | None = None,
+) -> Cut:
+    """The part of a picture or clip of `size` = (H, W) in the network's shape, by the word of an option.
+
+    text     as in `crop_box`; auto: around the face, where one is seen and the middle does not show it about so already
+    look     called where the crop has to be found
+    framing  of the weights: side of the square around a face in heads; None: they know no faces
+    """
+    if text == "auto" and framing is not None:
+        return _around_face(size, aspect, look, detector, framing)
+    if text in {"auto", "center"}:
+        return Cut(None)
+    return Cut(crop_box(text, size, aspect, look() if needs_frames(text) else None, detector, framing))
+
+
+def _around_face(size: tuple[int, int], aspect: float, look: Look, detector: Path | None, framing: float) -> Cut:
+    from fomm_cli.detectors.boxes import SURE, find_face
+    from fomm_cli.detectors.choice import SUITES, available
+
+    if not available(SUITES["face"]):
+        return Cut(None, f"in the middle: faces are found with onnxruntime, {SUITES['face'].install}")
+    from fomm_cli.detectors.faces import FaceDetector
+
+    found = find_face(islice(look(), _SEEN), FaceDetector(detector), SURE)
+    if found is None:
+        return Cut(None, "in the middle, no face seen")
+    height, width = size
+    if found.fits(center_box(height, width), width, height, framing):
+        return Cut(None, "in the middle, where the face is")
+    return Cut(shaped(found.framed(width, height, framing), aspect), "around the face")
+
+
+def told(source: str, driving: str) -> str:
+    """What auto came to for both, in one sentence; empty where it was not asked."""
+    if source == driving and source:
+        return f"Cut: source and clip {source}"
+    parts = [f"{name} {how}" for name, how in (("source", source), ("clip", driving)) if how]
+    return f"Cut: {'; '.join(parts)}" if parts else ""
+
+
 def crop_box(
     text: str,
     size: tuple[int, int],
     aspect: float,
     frames: Iterable[Frame] | None = None,
     detector: Path | None = None,
+    framing: float | None = None,
 ) -> Box:
     """The box for a picture of `size` = (H, W), in the shape `aspect` = width / height of the network.
 
@@ -46,10 +112,10 @@ def crop_box(
             x,y,w,h pixels from the top left corner of the upright picture; the shorter side is grown to the shape
             portrait  the face as LivePortrait was trained to see it, found in `frames` likewise
             face, motion  found in `frames` (one picture, or all of the clip), one box for all of it; `detector` is the
-                    file of the network that finds faces, None = the public one
+                    file of the network that finds faces, None = the bundled one; `framing` as in `cut`
     """
     height, width = size
-    if text in {"auto", "center"}:
+    if text == "center":
         return center_box(height, width, aspect)
     if text == "pad":
         return pad_box(height, width, aspect)
@@ -58,7 +124,8 @@ def crop_box(
     if needs_frames(text):
         from fomm_cli.detectors.boxes import fixed_box
 
-        return shaped(fixed_box(frames if frames is not None else [], text, detector), aspect)
+        pictures = frames if frames is not None else []
+        return shaped(fixed_box(pictures, text, detector, framing=framing or FRAMING), aspect)
     box = _numbers(text)
     if box.left >= width or box.top >= height or box.left + box.width <= 0 or box.top + box.height <= 0:
         raise FommError(

@@ -11,12 +11,13 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Protocol
 
-from fomm_cli.animate.crops import crop_box, needs_frames
+from fomm_cli.animate.crops import cut
 from fomm_cli.animate.runner import Runner
 from fomm_cli.animate.scene import check_picture
 from fomm_cli.animate.settings import Progress, Settings
 from fomm_cli.animate.stream import batched, threaded
-from fomm_cli.boxes import Box
+from fomm_cli.boxes import Box, center_box
+from fomm_cli.engine.base import Engine
 from fomm_cli.errors import FommError
 from fomm_cli.files import disk
 from fomm_cli.media.container import open_media, start_time
@@ -37,6 +38,7 @@ class Driving(Protocol):
     has_sound, has_pictures whether there is something to hear and, beside motion, to see
     weight                  bytes that it keeps
     box                     the part of a clip that the network sees
+    how                     what the crop auto came to, to be told
     mute                    why the sound that is there cannot be decoded, else empty
     warnings                what was left out of a damaged clip
     """
@@ -47,6 +49,7 @@ class Driving(Protocol):
     has_sound: bool
     has_pictures: bool
     box: Box | None
+    how: str
 
     @property
     def mute(self) -> str: ...
@@ -70,13 +73,11 @@ class Driving(Protocol):
         ...
 
 
-def open_driving(
-    path: Path, size: tuple[int, int], settings: Settings, progress: Progress, usual: str = "center"
-) -> Driving:
-    """A clip or, by its suffix, a motion file; `size`, (H, W), is the network's, `usual` what the crop auto means."""
+def open_driving(path: Path, engine: Engine, settings: Settings, progress: Progress) -> Driving:
+    """A clip, cut as the engine's network is used to, or, by its suffix, a motion file."""
     if motion_file.is_motion(path):
         return MotionFile(path)
-    return Clip(path, size, settings, progress, usual)
+    return Clip(path, engine, settings, progress)
 
 
 class Clip:
@@ -88,16 +89,13 @@ class Clip:
     box: Box | None
     has_pictures = True
 
-    def __init__(
-        self, path: Path, size: tuple[int, int], settings: Settings, progress: Progress, usual: str = "center"
-    ) -> None:
+    def __init__(self, path: Path, engine: Engine, settings: Settings, progress: Progress) -> None:
         self.path = path
-        self.usual = usual
         self.info = probe(path, settings.fps)
-        self.how = Reading(settings.fps, settings.begin, settings.end, [] if settings.allow_damaged else None)
+        self.reading = Reading(settings.fps, settings.begin, settings.end, [] if settings.allow_damaged else None)
         self.rate, self.time_base, self.has_sound = self.info.rate, self.info.time_base, self.info.has_audio
-        self.size = size
-        self.box = self._find_box(size[1] / size[0], settings, progress)
+        self.size = engine.size
+        self.box, self.how = self._find_box(engine, settings, progress)
         self._motion: Motion | None = None
 
     def motion(self, runner: Runner, progress: Progress) -> Motion:
@@ -113,17 +111,17 @@ class Clip:
     def read(self) -> Iterator[Timed]:
         """Decoding and resizing run in threads of their own."""
         depth = max(1, min(4, _AHEAD // (3 * self.info.width * self.info.height)))
-        with contextlib.closing(threaded(read_timed(self.path, how=self.how), depth)) as decoded:
+        with contextlib.closing(threaded(read_timed(self.path, how=self.reading), depth)) as decoded:
             for frame, at, lasts in decoded:
                 yield Timed(fit(frame, self.size, None if self._middle else self.box), at, lasts)
 
     @contextlib.contextmanager
     def sound(self) -> Iterator[tuple[Path, Fraction]]:
-        yield self.path, self.how.begin
+        yield self.path, self.reading.begin
 
     @property
     def warnings(self) -> list[str]:
-        return list(dict.fromkeys(self.how.damage or []))  # once, however often the clip was read
+        return list(dict.fromkeys(self.reading.damage or []))  # once, however often the clip was read
 
     @property
     def mute(self) -> str:
@@ -151,20 +149,24 @@ class Clip:
             last=last,
         )
 
-    def _find_box(self, aspect: float, settings: Settings, progress: Progress) -> Box:
-        first = next(read_frames(self.path, 0, 1, self.how), None)
+    def _find_box(self, engine: Engine, settings: Settings, progress: Progress) -> tuple[Box, str]:
+        first = next(read_frames(self.path, 0, 1, self.reading), None)
         if first is None:
             raise FommError(f"{self.path} has no frames.", "Export the clip again.")
         check_picture(self.path, first)
-        extent, text = (first.shape[0], first.shape[1]), settings.crop_driving
-        if text == "auto":  # what is of the network's shape already was cut by somebody
-            text = "center" if extent[1] == aspect * extent[0] else self.usual
-        self._middle = text == "center"  # cut to fractions of a pixel
-        if not needs_frames(text):
-            return crop_box(text, extent, aspect)
-        with contextlib.closing(threaded(read_frames(self.path, how=self.how), 1)) as frames:
-            seen = _counted(frames, progress, self.info.frames)
-            return crop_box(text, extent, aspect, seen, settings.face_detector)
+        (height, width), aspect = first.shape[:2], self.size[1] / self.size[0]
+        text = engine.family.crop if settings.crop_driving == "auto" else settings.crop_driving
+        if settings.crop_driving == "auto" and text != "auto" and width == aspect * height:
+            text = "center"  # what is of the network's shape already was cut by somebody, as its makers have it
+        with contextlib.ExitStack() as stack:
+
+            def look() -> Iterator[Frame]:
+                frames = threaded(read_frames(self.path, how=self.reading), 1)
+                return _counted(stack.enter_context(contextlib.closing(frames)), progress, self.info.frames)
+
+            box, how = cut(text, (height, width), aspect, look, settings.face_detector, engine.usual.framing)
+        self._middle = box is None
+        return box or center_box(height, width, aspect), how
 
 
 class MotionFile:
@@ -172,6 +174,7 @@ class MotionFile:
 
     has_pictures = False
     box: Box | None = None
+    how = ""
     warnings: Sequence[str] = ()
     mute = ""
 

@@ -15,12 +15,13 @@ from fomm_cli.engine.base import Engine
 from fomm_cli.errors import FommError, counted, nearest
 from fomm_cli.media import affine
 from fomm_cli.media.image import Frame
+from fomm_cli.model.family import FRAMING
 
 WORDS = ["largest", "all"]
 SMALLEST, MOST = 48, 16
 """Of `all`: pixels of a head's longer side, and how many."""
-ROOM, LIFT = 0.3, 0.05
-"""Of a crop around a head: shares of the head's sides added on each side, and of the crop's by which it is higher."""
+LIFT = 0.05
+"""Of a crop around a head: the share of its side by which it is higher."""
 
 Crop = Box | affine.Matrix
 
@@ -69,7 +70,7 @@ def choose(
             if turned:
                 crops.append(face_matrix(picture, face, engine.output_size))
             else:
-                crops.append(shaped(head_box(head, width, height), aspect))
+                crops.append(shaped(head_box(head, width, height, engine.usual.framing or FRAMING), aspect))
     return crops, warnings
 
 
@@ -85,10 +86,10 @@ def find(picture: Frame, path: Path, detector: Path | None) -> list[Found]:
     return [Found(face, head(face)) for face in sorted(faces, key=lambda box: box[0] + box[2])]
 
 
-def head_box(head: Edges, width: int, height: int) -> Box:
-    """The square crop around a head: 1.6 times as large, somewhat higher, within the picture where it fits."""
-    lift = LIFT * (1 + 2 * ROOM) * max(head[2] - head[0], head[3] - head[1])
-    return square((head[0], head[1] - lift, head[2], head[3] - lift), width, height, ROOM)
+def head_box(head: Edges, width: int, height: int, framing: float = FRAMING) -> Box:
+    """The square crop around a head: `framing` times as large, somewhat higher, within the picture where it fits."""
+    lift = LIFT * framing * max(head[2] - head[0], head[3] - head[1])
+    return square((head[0], head[1] - lift, head[2], head[3] - lift), width, height, (framing - 1) / 2)
 
 
 def _numbers(wanted: str | tuple[int, ...], found: list[Found], path: Path, warnings: list[str]) -> Sequence[int]:

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fomm_cli.animate import crops
 from fomm_cli.animate.compose import Enlarger, Map, Part
-from fomm_cli.animate.crops import crop_box, portrait_matrix
 from fomm_cli.animate.runner import Runner, check_frame
 from fomm_cli.boxes import Box, center_box
 from fomm_cli.engine.base import Engine
@@ -39,7 +39,10 @@ class Scene:
              picture itself, moved (see `compose.Enlarger`)
     taper    (h, w) of the engine's `motion_size`: how freely each place moves; None = all of it
     rest     what the network drew of the source in its own pose, where `needs_rest`; known once something was drawn
+    how      what the crop auto came to, to be told; empty where it was not asked
     """
+
+    how = ""
 
     def __init__(
         self,
@@ -165,7 +168,7 @@ def check_flow(engine: Engine, turned: bool = False, option: str = "--size") -> 
 def open_scene(
     runner: Runner,
     path: Path,
-    crop_source: str = "center",
+    crop_source: str = "auto",
     face_detector: Path | None = None,
     clips: bool = False,
     family: Family | None = None,
@@ -181,9 +184,9 @@ def open_scene(
     family = family or runner.engine.family
     picture, alpha = (open_picture(path, clips, longest), None) if cut is None else cut
     crop_source = family.crop if crop_source == "auto" else crop_source
-    crop = source_crop(runner, picture, path, crop_source, face_detector)
+    crop, how = source_crop(runner, picture, path, crop_source, face_detector)
     scene = Scene(runner, picture, crop, family, size, detail, alpha)
-    scene.path = path
+    scene.path, scene.how = path, how
     return scene
 
 
@@ -202,14 +205,14 @@ def shrunk(picture: Frame, longest: int | None) -> tuple[int, int]:
 
 def source_crop(
     runner: Runner, picture: Frame, path: Path, text: str, detector: Path | None
-) -> Box | affine.Matrix | None:
-    """The crop of a word or of numbers; None is the middle, to fractions of a pixel."""
-    if text == "center":
-        return None
+) -> tuple[Box | affine.Matrix | None, str]:
+    """The crop of a word or of numbers, None for the middle, to fractions of a pixel; and what auto came to."""
+    engine = runner.engine
     if text == "portrait":
-        return portrait_matrix(picture, path, runner.engine.output_size, detector)
-    height, width = runner.engine.size
-    return crop_box(text, (picture.shape[0], picture.shape[1]), width / height, picture, detector)
+        return crops.portrait_matrix(picture, path, engine.output_size, detector), ""
+    height, width = engine.size
+    extent = (picture.shape[0], picture.shape[1])
+    return crops.cut(text, extent, width / height, lambda: [picture], detector, engine.usual.framing)
 
 
 def check_picture(path: Path, picture: Frame) -> None:

@@ -113,6 +113,7 @@ class Report:
     jitter            root mean square of second differences of the rendered points, in pixels a frame squared
     loop_jump         the step over a loop's end in steps of the usual size; None without --loop
     faces             with paste-back: the parts that moved
+    cut               what the crop auto came to; empty where it was not asked
     seconds           from the first frame read to the last file finished
     """
 
@@ -130,6 +131,7 @@ class Report:
     clamped: int = 0
     jitter: float = 0.0
     loop_jump: float | None = None
+    cut: str = ""
     warnings: list[str] = field(default_factory=list)
     faces: list[Face] = field(default_factory=list)
 

@@ -49,6 +49,7 @@ class Whole:
         self._shared = self._share()
 
     path: Path | None = None
+    how = ""
 
     @property
     def box(self) -> Box:
@@ -138,7 +139,7 @@ def open_stage(
         crops, warnings = choose(picture, path, words, engine, turned, settings.face_detector)
     else:
         extent = (picture.shape[0], picture.shape[1])
-        crop = source_crop(runner, picture, path, settings.crop_source, settings.face_detector)
+        crop, _ = source_crop(runner, picture, path, settings.crop_source, settings.face_detector)
         crops = [crop_box("center", extent, engine.size[1] / engine.size[0]) if crop is None else crop]
     scenes = [Scene(runner, picture, crop, family, None, settings.detail, alpha) for crop in crops]
     stage = Whole(scenes, paste, warnings)

@@ -32,6 +32,7 @@ from fomm_cli.commands.options import (
     Device,
     EngineChoice,
     EngineName,
+    FaceNetwork,
     Force,
     Json,
     Layout,
@@ -86,12 +87,11 @@ def batch(
     anchor: str = typer.Option(
         "auto", "--anchor", metavar="auto|first|N", help="The driving frame that stands for the source's pose."
     ),
-    crop_source: str = typer.Option("center", "--crop-source", metavar="CROP", help="center, pad, face or x,y,w,h."),
-    crop_driving: str = typer.Option(
-        "center", "--crop-driving", metavar="CROP", help="center, pad, face, motion or x,y,w,h."
+    crop_source: str = typer.Option(
+        "auto", "--crop-source", metavar="CROP", help="auto, center, pad, face or x,y,w,h."
     ),
-    face_detector: Path | None = typer.Option(
-        None, "--face-detector", metavar="FILE", help="For crop face: the network's file, if it cannot be downloaded."
+    crop_driving: str = typer.Option(
+        "auto", "--crop-driving", metavar="CROP", help="auto, center, pad, face, motion or x,y,w,h."
     ),
     size: Size = None,
     max_size: MaxSize = None,
@@ -101,6 +101,7 @@ def batch(
     pin: Pin = None,
     feather: Feather = 0.1,
     colour_match: ColourChoice = ColourMatch.BORDER,
+    face_detector: FaceNetwork = None,
     motion_scale: MotionScale = 1.0,
     head: Head = 1.0,
     expression: Expression = 1.0,

@@ -15,6 +15,7 @@ from fomm_cli.commands.options import (
     Device,
     EngineChoice,
     EngineName,
+    FaceNetwork,
     Force,
     Offline,
     Precision,
@@ -46,10 +47,8 @@ def extract(
         None, "-o", "--output", metavar="OUT", help="The file to write; else CLIP.motion.safetensors."
     ),
     weights: Weights = None,
-    crop: str = typer.Option("center", "--crop", metavar="CROP", help="center, pad, face, motion or x,y,w,h."),
-    face_detector: Path | None = typer.Option(
-        None, "--face-detector", metavar="FILE", help="For crop face: the network's file."
-    ),
+    crop: str = typer.Option("auto", "--crop", metavar="CROP", help="auto, center, pad, face, motion or x,y,w,h."),
+    face_detector: FaceNetwork = None,
     anchor: int | None = typer.Option(
         None, "--anchor", min=0, metavar="N", help="The frame that edits are relative to; else the first."
     ),
@@ -66,6 +65,7 @@ def extract(
     from rich.console import Console
 
     from fomm_cli.animate.crops import check_crop
+    from fomm_cli.animate.crops import told as cut_told
     from fomm_cli.animate.driving import Clip
     from fomm_cli.animate.extract import extract as read_motion
     from fomm_cli.animate.runner import Runner
@@ -74,6 +74,7 @@ def extract(
     from fomm_cli.commands.progress import frame_progress
     from fomm_cli.files.disk import check_free
     from fomm_cli.motion.file import SUFFIX, save
+    from fomm_cli.weights.catalogue import DEFAULT
 
     _usage("--crop", check_crop, crop)
     path = output or Path(f"{clip.stem or clip.resolve().stem}.motion{SUFFIX}")
@@ -85,10 +86,12 @@ def extract(
     console = Console(stderr=True, highlight=False)
     runner = Runner(opened(weights, device, engine, precision, console))
     with frame_progress(console) as progress:
-        driving = Clip(clip, runner.engine.size, Settings(crop_driving=crop, face_detector=face_detector), progress)
+        driving = Clip(clip, runner.engine, Settings(crop_driving=crop, face_detector=face_detector), progress)
         motion = read_motion(driving, runner, progress, anchor, audio, private)
-    told = f"extract {shlex.quote(clip.name)}" + (f" --crop {crop}" if crop != "center" else "")
-    notes = {**motion.notes, "fomm.weights": Path(weights).name if weights else "toon-128"}
+    if driving.how:
+        console.print(cut_told("", driving.how), markup=False, soft_wrap=True)
+    told = f"extract {shlex.quote(clip.name)}" + (f" --crop {crop}" if crop != "auto" else "")
+    notes = {**motion.notes, "fomm.weights": Path(weights).name if weights else DEFAULT}
     save(_noted(replace(motion, notes=notes), told + " --private" * private), path, force)
     _said(path, motion, as_json)
 

@@ -59,6 +59,11 @@ class LoggerName(StrEnum):
     WANDB = "wandb"
 
 
+class Who(StrEnum):
+    PERSON = "person"
+    CARTOON = "cartoon"
+
+
 class Partition(StrEnum):
     TRAIN = "train"
     TEST = "test"
@@ -78,6 +83,10 @@ Weights = Annotated[
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:N or mps.")]
 EngineChoice = Annotated[EngineName, typer.Option("--engine", help="auto is fused, the quicker one.")]
 Precision = Annotated[PrecisionName, typer.Option("--precision", help="Keypoints are always fp32.")]
+FaceNetwork = Annotated[
+    Path | None,
+    typer.Option("--face-detector", metavar="FILE", help="Finds faces instead of the bundled network RFB-320."),
+]
 Crf = Annotated[int, typer.Option("--crf", min=0, max=63, help="Video quality; lower is better and larger.")]
 Offline = Annotated[
     bool, typer.Option("--offline", callback=_offline, help="Fetch nothing: what is not here yet is refused.")

@@ -95,9 +95,19 @@ def read(source: str | Path, overrides: list[str] | None = None) -> Loaded:
 def build(tree: dict[str, Any], where: str = "config") -> Config:
     """A config from nested plain values; problems become one FommError that names each key."""
     try:
-        return Config.model_validate(tree)
+        return Config.model_validate(completed(tree))
     except ValidationError as error:
         raise FommError(f"{where}: {_explain(error)}", "`fomm config show vox-256` lists every key.") from error
+
+
+def completed(tree: dict[str, Any]) -> dict[str, Any]:
+    """A config from before `animate.framing` with that of the preset it is named after: some presets know no faces."""
+    animate, name = tree.get("animate", {}), tree.get("name")
+    if not isinstance(animate, dict) or "framing" in animate or name not in presets():
+        return tree
+    preset = yaml.safe_load((resources.files("fomm_cli") / "presets" / f"{name}.yaml").read_text(encoding="utf-8"))
+    own = {key: value for key, value in preset.get("animate", {}).items() if key == "framing"}
+    return {**tree, "animate": {**animate, **own}}
 
 
 def keys() -> tuple[str, ...]:

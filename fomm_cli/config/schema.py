@@ -14,6 +14,7 @@ from pydantic import Field, SerializeAsAny, ValidationInfo, field_validator, mod
 from fomm_cli.errors import FommError
 from fomm_cli.model.config import Frozen, ModelConfig, TrainConfig
 from fomm_cli.model.families import family_of
+from fomm_cli.model.family import FRAMING, Usual
 
 
 class AugmentationConfig(Frozen):
@@ -68,6 +69,12 @@ class AnimateConfig(Frozen):
     """Relative: the driving's change since its anchor is applied to the source's pose. Avd: by a network of its own."""
     adapt_scale: bool = True
     """Scale movements by the ratio of the hulls of the two keypoint sets."""
+    framing: float | None = Field(FRAMING, ge=1, le=8)
+    """Side of the square that shows a face as in training, in longer sides of the head's box; null: no faces there."""
+
+    @property
+    def usual(self) -> Usual:
+        return Usual(self.mode, self.adapt_scale, self.framing)
 
 
 class Config(Frozen):

@@ -23,20 +23,12 @@ _HEAD = (0.2, 0.3, 0.2, 0.1)  # shares of the face's width and height added left
 class FaceDetector:
     """Heads around faces.
 
-    path        the ONNX file, None = the public one
+    path        the ONNX file, None = the bundled one
     threshold   of the score, in [0, 1]
     """
 
     def __init__(self, path: str | Path | None = None, threshold: float = 0.7) -> None:
-        try:
-            file = NETWORKS["face-box"].find(path)
-        except FommError as error:
-            home = NETWORKS["face-box"].source
-            hint = (
-                f"Download it yourself from {home} and give its path, "
-                "or crop without a network: a box x,y,w,h or, in clips, motion."
-            )
-            raise FommError(error.what, error.hint if path is not None else hint) from error
+        file = NETWORKS["face-box"].find(path)
         self._network = OnnxNetwork(file)
         self.digest = self._network.digest
         session = self._network.session

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from fomm_cli.errors import FommError
-from fomm_cli.files.disk import check_payload, sha256
+from fomm_cli.files.disk import ASSETS, check_payload, sha256
 from fomm_cli.files.foreign import Foreign
 
 _RAW = "https://raw.githubusercontent.com"
@@ -21,12 +21,13 @@ class Network:
     """One of them.
 
     does      what it finds, in a few words
-    file      its name in the cache
+    file      its name in the cache, or among the assets where it is bundled
     urls      its public homes, see `Foreign`
     licence   of the repository that publishes it
     source    that repository
     extra     of fomm that runs it: `pip install "fomm-cli[EXTRA]"`
     serves    the one metric that needs it; empty = all of its detectors' metrics
+    bundled   it comes with the package
     """
 
     name: str
@@ -38,6 +39,7 @@ class Network:
     source: str
     extra: str
     serves: str = ""
+    bundled: bool = False
 
     @property
     def foreign(self) -> Foreign:
@@ -46,12 +48,12 @@ class Network:
 
     @property
     def cached(self) -> Path:
-        """Where a fetched copy is, or will be."""
-        return self.foreign.cached
+        """Where the bundled or fetched copy is, or will be."""
+        return ASSETS / self.file if self.bundled else self.foreign.cached
 
     def find(self, path: str | Path | None = None, say: Callable[[str], None] | None = None) -> Path:
-        """Its file, as `Foreign.find` has it."""
-        return self.foreign.find(path, say)
+        """Its file, as `Foreign.find` has it; what is bundled is never fetched."""
+        return self.foreign.find(self.cached if self.bundled and path is None else path, say)
 
 
 _PEPPA = "ainrichman/Peppa-Facial-Landmark-PyTorch"
@@ -77,6 +79,7 @@ NETWORKS: dict[str, Network] = {
             licence="MIT",
             source=f"https://github.com/{_ULTRA}",
             extra="face",
+            bundled=True,
         ),
         Network(
             name="face-landmarks",

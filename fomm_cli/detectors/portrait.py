@@ -118,7 +118,7 @@ class Finder:
 def open_finder(detector: Path | None = None) -> Finder:
     """By the house's two networks, fetched where they are not here; without that for points by the face box alone.
 
-    detector   the file of the network that finds faces, None = the public one
+    detector   the file of the network that finds faces, None = the bundled one
     """
     from fomm_cli.detectors.choice import largest_face
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fomm_cli.errors import FommError
-from fomm_cli.model.family import Family
+from fomm_cli.model.family import Family, Usual
 
 Frames = NDArray[np.uint8]
 """A batch of pictures, (B, H, W, 3), RGB, 0 to 255."""
@@ -50,8 +50,8 @@ class Engine(Protocol):
     """The identity of the network that sees the poses, "sha256:..."; "" where it is not known."""
     weights: str
     """Which weights these are, "sha256:..." of their file; "" where they came from no file."""
-    usual: tuple[str, bool]
-    """How the weights' authors animate: the mode, and whether relative movements are scaled."""
+    usual: Usual
+    """How the weights' authors animate, and how much around a face they show the network."""
     disentangles: bool
     """Whether these weights hold the network of mode avd."""
     name: str
@@ -103,7 +103,7 @@ def check_motion(engine: Engine, mode: str, adapt_scale: bool) -> None:
 
 def usual_motion(engine: Engine) -> tuple[str, bool]:
     """The mode these weights are animated in where nobody says, and whether relative movements are scaled."""
-    mode, scaled = engine.usual
+    mode, scaled, _ = engine.usual
     if mode == "avd" and not engine.disentangles:  # its network is trained last, and may be still to come
         mode = "relative"
     return mode, scaled

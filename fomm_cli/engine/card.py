@@ -6,10 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, PrivateAttr, ValidationError, model_validator
 
+from fomm_cli.config.reading import completed
+from fomm_cli.config.schema import AnimateConfig
 from fomm_cli.errors import FommError
 from fomm_cli.files.disk import sha256
+from fomm_cli.model.family import Usual
 
 FORMAT = 2
 """Since 2 `render` takes a taper and gives the flow too, where the family has them."""
@@ -49,6 +52,12 @@ class Card(BaseModel):
     detector: str = ""
     graphs: dict[str, Graph]
     config: dict[str, Any]
+    _usual: Usual = PrivateAttr(Usual())
+
+    @property
+    def usual(self) -> Usual:
+        """How the weights' authors animate."""
+        return self._usual
 
     @model_validator(mode="after")
     def _agrees(self) -> Card:
@@ -59,6 +68,7 @@ class Card(BaseModel):
             raise ValueError("a graph lies outside the folder")
         if not isinstance(self.config.get("model"), dict):
             raise ValueError("it holds no config of a model")
+        self._usual = AnimateConfig.model_validate(completed(self.config).get("animate", {})).usual
         for name, taken in (("detect", "image"), ("encode", "source")):
             frames = self.graphs[name].inputs[0]
             if frames.name != taken:

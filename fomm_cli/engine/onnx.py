@@ -44,8 +44,7 @@ class OnnxEngine:
         self.size, self.detector = card.size, card.detector
         self.output_size = card.output_size or card.size
         self.family = family_of(card.config["model"])
-        usual = card.config.get("animate", {})
-        self.usual = str(usual.get("mode", "relative")), bool(usual.get("adapt_scale", True))
+        self.usual = card.usual
         self.disentangles = "disentangle" in card.graphs
         self.motion_size = card.motion_size
         self.weights = f"sha256:{sha256(self.folder / 'export.json')}"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,18 @@ from fomm_cli.model.relative import Space
 if TYPE_CHECKING:
     from fomm_cli.model.network import AnimationModel
     from fomm_cli.model.training import Training
+
+
+FRAMING = 1.6
+"""Side of the square around a face, in longer sides of the box around its head, where nobody says otherwise."""
+
+
+class Usual(NamedTuple):
+    """How the makers of some weights animate with them: the config's section `animate`, which says what each means."""
+
+    mode: str = "relative"
+    adapt_scale: bool = True
+    framing: float | None = FRAMING
 
 
 class Family(ABC):
@@ -59,8 +71,8 @@ class Family(ABC):
     """Whether the source may be a clip, whose own motion is then redirected frame by frame."""
     meets_border: ClassVar[bool] = False
     """Whether its results fit what surrounds the crop by themselves, as stitching makes them."""
-    crop: ClassVar[str] = "center"
-    """How pictures are cut for it where nobody says: a word of `animate.crops`."""
+    crop: ClassVar[str] = "auto"
+    """How pictures are cut for it where nobody says: a word of `animate.crops`; auto: by the weights' framing."""
 
     def __init__(self, options: Frozen | None = None) -> None:
         self.options = options or self.Options()

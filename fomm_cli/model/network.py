@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from fomm_cli.model.config import ModelConfig
 from fomm_cli.model.families import family_of
+from fomm_cli.model.family import Usual
 from fomm_cli.model.types import Rendering
 
 
@@ -25,13 +26,13 @@ class AnimationModel(nn.Module):
     motion_size  (h, w) of the flow by which a larger picture of the source can be warped too; None where the family
                  has no such flow, and its `render` takes no taper
     rendered     names of the fields of `encode`'s result that `render` reads: what an export has to carry
-    usual        mode and adapt_scale that its authors animate with; `load_model` reads them with the weights
+    usual        how its authors animate; `load_model` reads it with the weights
     pose_seams   which of `disentangle` and `settle` it has, and the fields of a pose that each reads: for an export
     looked_at    fields of a pose that `render` reads; empty = all there are
     """
 
     rendered: tuple[str, ...]
-    usual: tuple[str, bool] = ("relative", True)
+    usual: Usual = Usual()
     pose_seams: Mapping[str, tuple[str, ...]] = MappingProxyType({})
     looked_at: tuple[str, ...] = ()
 

@@ -84,6 +84,7 @@ class Desk:
                 "sound": report.has_audio,
                 "anchor": report.anchor,
                 "pose_distance": report.distance,
+                "cut": report.cut,
                 "warnings": report.warnings,
             }
 
@@ -230,7 +231,7 @@ class Desk:
         with self._opening:
             return self._kept.get(
                 ("driving", driving.id, asked.words["weights"], settings.crop_driving, *part, settings.allow_damaged),
-                lambda: open_driving(driving.path, engine.size, settings, bounded, engine.family.crop),
+                lambda: open_driving(driving.path, engine, settings, bounded),
                 driving_bytes,
             )
 

@@ -17,6 +17,7 @@ from typing import Any
 from fomm_cli.errors import FommError
 from fomm_cli.files import disk
 from fomm_cli.web.rules import RefusedError, Rules
+from fomm_cli.weights.catalogue import sample_of
 
 PREFIX = "fomm-web-"
 
@@ -71,8 +72,8 @@ class Vault:
             raise disk.explain_os_error(error, parent) from error
         self._files: dict[str, Stored] = {}
         self._guard = threading.Lock()
-        for name, file in (("portrait", "portrait.png"), ("clip", "driving.mp4")):
-            self._files[name] = Stored(name, "", file, disk.ASSETS / file)
+        for name, file in zip(("portrait", "clip"), sample_of(None), strict=True):
+            self._files[name] = Stored(name, "", file.name, file)
 
     def new(self, owner: str, name: str) -> Stored:
         """A place for a file, not yet to be found; `keep` makes it so."""

@@ -13,7 +13,7 @@ from fomm_cli.config.schema import Config
 from fomm_cli.errors import FommError, nearest
 from fomm_cli.files.listener import offline
 from fomm_cli.model.network import AnimationModel
-from fomm_cli.weights.catalogue import CATALOGUE, DEFAULT, Entry
+from fomm_cli.weights.catalogue import CATALOGUE, DEFAULT, DROPPED, Entry
 from fomm_cli.weights.convert import read_published
 from fomm_cli.weights.file import (
     Shape,
@@ -37,12 +37,18 @@ def resolve(name_or_path: str | Path, fetching: bool = True) -> Path:
     Names stand before files of the same name: write ./toon-128 for the file. What is not on this machine yet, a name or
     an hf:// file, is fetched (and a published checkpoint converted); `files.listener` hears of it.
     fetching   False: a name that is not here is refused; only hf:// is fetched, being no more than an address
-    Raises FommError: unknown name (the nearest one is suggested), a missing file, what cannot or may not be fetched.
+    Raises FommError: unknown name (the nearest one is suggested), one that was dropped (its successor is named), a
+    missing file, what cannot or may not be fetched.
     """
     name = str(name_or_path)
     if isinstance(name_or_path, str):
         if name in CATALOGUE:
             return _known(CATALOGUE[name], fetching)
+        if name in DROPPED:
+            raise FommError(
+                f"{name} does not come with fomm any more.",
+                f"{DROPPED[name]} has taken its place: --weights {DROPPED[name]}.",
+            )
         if name.startswith(SCHEME):
             return download(name)
         if name.startswith(("http://", "https://")):
@@ -115,7 +121,7 @@ def load_model(name_or_path: str | Path = DEFAULT, device: str = "auto") -> Anim
         model = build_model(header.config, [part for part in header.optional if part != "discriminator"])
     _check(header, shapes_of(model))
     model.load_state_dict(read_weights(header).model, assign=True)
-    model.usual = header.config.animate.mode, header.config.animate.adapt_scale
+    model.usual = header.config.animate.usual
     return model.eval().requires_grad_(False).to(wanted)
 
 
