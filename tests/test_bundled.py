@@ -16,6 +16,7 @@ from fomm_cli.evaluate.toon import check
 from fomm_cli.media.video import probe
 from fomm_cli.model.first_order.network import FirstOrderModel
 from fomm_cli.model.losses import keypoint_spread
+from fomm_cli.weights.catalogue import sample_of
 
 ASSETS = Path(fomm_cli.__file__).parent / "assets"
 
@@ -58,11 +59,11 @@ def test_the_demo_makes_both_videos_with_sound_and_every_frame(tmp_path: Path, c
     folder = tmp_path / "demo"
     assert main(["demo", "-o", str(folder), "--device", "cpu"]) == 0
     told = capsys.readouterr().out.split()
-    driving = probe(ASSETS / "driving.mp4")
-    for name, width in (("result.mp4", 128), ("side-by-side.mp4", 3 * 128)):
+    driving = probe(sample_of(None).driving)
+    for name, width in (("result.mp4", 256), ("side-by-side.mp4", 3 * 256)):
         assert str(folder / name) in told
         info = probe(folder / name)
-        assert (info.width, info.height) == (width, 128)
+        assert (info.width, info.height) == (width, 256)
         assert info.frames == driving.frames
         assert info.rate == driving.rate
         assert info.has_audio == driving.has_audio

@@ -1,4 +1,4 @@
-"""`fomm animate`: a still picture moves like a clip; `fomm demo`: the bundled portrait, by the bundled clip."""
+"""`fomm animate`: a still picture moves like a clip; `fomm demo`: a bundled portrait, by a bundled clip."""
 
 from __future__ import annotations
 
@@ -32,6 +32,7 @@ from fomm_cli.commands.options import (
     Device,
     EngineChoice,
     EngineName,
+    FaceNetwork,
     Force,
     Json,
     Layout,
@@ -40,6 +41,7 @@ from fomm_cli.commands.options import (
     Precision,
     PrecisionName,
     Weights,
+    Who,
 )
 from fomm_cli.commands.pictures import (
     Background,
@@ -108,9 +110,7 @@ def animate(
     pin: Pin = None,
     feather: Feather = 0.1,
     colour_match: ColourChoice = ColourMatch.BORDER,
-    face_detector: Path | None = typer.Option(
-        None, "--face-detector", metavar="FILE", help="For crop face: the network's file, if it cannot be downloaded."
-    ),
+    face_detector: FaceNetwork = None,
     options: list[str] = typer.Option(
         [], "--set", metavar="KEY=VALUE", help="An option of these weights' family, as their page says. Repeatable."
     ),
@@ -151,8 +151,8 @@ def animate(
 ) -> None:
     """Make SOURCE move like DRIVING.
 
-    The default weights know cartoon faces; `fomm weights list` tells of others. Without -o the output is
-    SOURCE-DRIVING.mp4 in the current folder.
+    The default weights know faces; `fomm weights list` tells of others. Without -o the output is SOURCE-DRIVING.mp4 in
+    the current folder.
     """
     from rich.console import Console
 
@@ -229,6 +229,7 @@ def animate(
 
 def demo(
     folder: Path = typer.Option(Path("demo"), "-o", "--output", metavar="DIR", help="Where the two clips go."),
+    sample: Who | None = typer.Option(None, "--sample", help="Who is moved; whom the weights know best."),
     weights: Weights = None,
     device: Device = "auto",
     engine: EngineChoice = EngineName.AUTO,
@@ -237,15 +238,15 @@ def demo(
     force: Force = False,
     as_json: Json = False,
 ) -> None:
-    """Animate the bundled portrait: result.mp4 and side-by-side.mp4.
+    """Animate a bundled portrait by a bundled clip: result.mp4 and side-by-side.mp4.
 
-    Everything needed is in the package; nothing is downloaded.
+    A person where the weights know people, else a cartoon. Everything needed is in the package; nothing is downloaded.
     """
     from rich.console import Console
 
     from fomm_cli.animate.clip import Output, Settings, animate_clip
     from fomm_cli.commands.progress import frame_progress
-    from fomm_cli.files.disk import ASSETS
+    from fomm_cli.weights.catalogue import SAMPLES, sample_of
 
     outputs = [Output(folder / "result.mp4"), Output(folder / "side-by-side.mp4", "side-by-side")]
     for output in outputs:
@@ -253,10 +254,11 @@ def demo(
             raise FommError(f"{output.path} exists already.", "Choose another folder with -o, or use --force.")
     console = Console(stderr=True, highlight=False)
     runner = opened(weights, device, engine, precision, console)
-    # The clip begins as the portrait looks, mouth shut; where its head is nearest to the portrait's, the mouth is open.
-    settings = Settings(anchor="first", force=force)
+    # The clips begin as the portraits look, mouth shut; where the heads are nearest to each other, a mouth is open.
+    settings = Settings(anchor="first", force=force, size=256)
+    source, driving = sample_of(weights) if sample is None else SAMPLES[sample]
     with frame_progress(console) as progress:
-        report = animate_clip(runner, ASSETS / "portrait.png", ASSETS / "driving.mp4", outputs, settings, progress)
+        report = animate_clip(runner, source, driving, outputs, settings, progress)
     tell(report, console)
     if as_json:
         typer.echo(json.dumps(document(report, runner, "relative"), indent=2))
@@ -272,9 +274,11 @@ def opened(
     from fomm_cli.engine.choose import open_engine
 
     if weights is None:
+        from fomm_cli.weights.catalogue import CATALOGUE, DEFAULT
+
         console.print(
-            "Using the bundled weights toon-128, which know cartoon faces. For people or animals: `fomm weights list`, "
-            "then --weights NAME.",
+            f"Using the bundled weights {DEFAULT}, which know {CATALOGUE[DEFAULT].domain}. For others: "
+            "`fomm weights list`, then --weights NAME.",
             soft_wrap=True,
         )
 
@@ -290,6 +294,8 @@ def tell(report: Report, console: Any) -> None:
     """What a person wants to know after the run, on stderr."""
     for said in report.warnings:
         console.print(f"[yellow]Warning:[/] {said}", soft_wrap=True)
+    if report.cut:
+        console.print(report.cut, markup=False, soft_wrap=True)
     pace = report.frames / max(report.seconds, 1e-9)
     parts = [f"{counted(report.frames, 'frame')} in {report.seconds:.1f} s ({pace:.1f} fps)"]
     if report.anchor is not None:
@@ -322,6 +328,7 @@ def document(report: Report, runner: Engine, mode: str) -> dict[str, Any]:
             for face in report.faces
         ],
         "crop_driving": None if report.crop_driving is None else list(report.crop_driving),
+        "cut": report.cut,
         "clamped": report.clamped,
         "jitter_px": round(report.jitter, 4),
         "loop_jump": None if report.loop_jump is None else round(report.loop_jump, 3),

@@ -161,8 +161,7 @@ def batch(
     if size is not None:
         _usage("--size", parse_size, size)
     _usage("--background", parse_background, background)
-    named = "auto" if crop_source == "center" else crop_source  # what is usual here need not be named
-    pasted = paste(paste_back, faces, [], "hold", pin, feather, colour_match, named, size, loop)
+    pasted = paste(paste_back, faces, [], "hold", pin, feather, colour_match, crop_source, size, loop)
     if (pairs is None) == (not (sources and drivings)) or (pairs is not None and (sources or drivings or zipped)):
         raise typer.BadParameter("Give --sources and --drivings, or --pairs.", param_hint="'--sources'")
     if gpus > 1:

@@ -8,10 +8,28 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from fomm_cli.files import disk
 
-DEFAULT = "toon-128"
+BUNDLED = ("toon-128",)
+"""The weights that come with the package, of those described below; the first are the default ones."""
+
+DEFAULT = BUNDLED[0]
+
+
+class Sample(NamedTuple):
+    """A portrait and a clip to try weights with; both come with the package."""
+
+    portrait: Path
+    driving: Path
+
+
+SAMPLES = {
+    "cartoon": Sample(disk.ASSETS / "portrait.png", disk.ASSETS / "driving.mp4"),
+    "person": Sample(disk.ASSETS / "person.jpg", disk.ASSETS / "person.mp4"),
+}
+"""Who is there to be moved."""
 
 _UPSTREAM = "https://github.com/AliaksandrSiarohin/first-order-model"
 # The two folders that the README of the original repository links.
@@ -66,6 +84,8 @@ class Entry:
     sources        tried in this order by `fomm weights fetch`; empty where nobody names a file's own address
     preset         the config that its architecture is checked against
     original       what the makers published about the file itself; None where they did not
+    sample         which of SAMPLES shows best what they know
+    successor      the name that does their work should they be bundled no more
     """
 
     name: str
@@ -79,6 +99,8 @@ class Entry:
     by_hand: str = ""
     sources: tuple[Source, ...] = field(default=())
     original: Original | None = None
+    sample: str = "person"
+    successor: str = ""
 
     @property
     def brought(self) -> str:
@@ -158,7 +180,7 @@ def _regions(name: str, edge: int, megabytes: int, domain: str, data_licence: st
     )
 
 
-_ENTRIES = (
+_OWN = (
     Entry(
         name="toon-128",
         domain="cartoon faces, drawn by fomm itself",
@@ -168,7 +190,27 @@ _ENTRIES = (
         home="bundled with fomm",
         preset="toon-128",
         megabytes=9,
+        sample="cartoon",
+        successor="face-128",
     ),
+    Entry(
+        name="face-128",
+        domain="real and cartoon faces",
+        size=(128, 128),
+        weights_licence="MIT",
+        data_licence=(
+            "portraits in the public domain (US Congress) and under CC BY 4.0 (Face Research Lab London, Young Adult "
+            "White Faces), moved by `fomm dataset synth portraits`; clips under CC BY 4.0 (GRID, Intel); toons"
+        ),
+        home="bundled with fomm",
+        preset="face-128",
+        megabytes=9,
+    ),
+)
+"""Weights of our own, whether they are bundled now or not."""
+
+_ENTRIES = (
+    *(entry for name in BUNDLED for entry in _OWN if entry.name == name),
     _published("vox-256", "vox-cpk.pth.tar", "talking heads (VoxCeleb)", _VOX),
     _published(
         "vox-adv-256",
@@ -299,6 +341,15 @@ _ENTRIES = (
 )
 
 CATALOGUE: dict[str, Entry] = {entry.name: entry for entry in _ENTRIES}
+
+DROPPED = {entry.name: entry.successor for entry in _OWN if entry.successor and entry.name not in BUNDLED}
+"""Names that were bundled once -> what does their work now."""
+
+
+def sample_of(weights: str | None) -> Sample:
+    """What to try weights with, by their name; None = the default ones. Of a file nothing is known: a person."""
+    entry = CATALOGUE.get(weights or DEFAULT)
+    return SAMPLES["person" if entry is None else entry.sample]
 
 
 def recognised(path: Path) -> Entry | None:

@@ -29,7 +29,6 @@ _SOUND_RATE = 22_050
 def demo_assets(out: str | Path, seconds: float = 5.0, force: bool = False) -> tuple[Path, Path]:
     """Writes `portrait.png` (512 px) and `driving.mp4` (256 px, 25 frames a second, with a voice) into `out`."""
     from fomm_cli.media.image import write_image
-    from fomm_cli.media.video import VideoWriter
 
     out = Path(out)
     portrait, driving = out / "portrait.png", out / "driving.mp4"
@@ -39,13 +38,20 @@ def demo_assets(out: str | Path, seconds: float = 5.0, force: bool = False) -> t
 
     motion = sample_motion(SEED, round(seconds * RATE), 1, TRAJECTORY, float(RATE), held_out=True)[0]
     frames = to_frames(draw(sample_identity(SEED, 1, DRIVER, held_out=True), motion, 256))
+    write_talk(driving, frames, motion, RATE, force)
+    return portrait, driving
+
+
+def write_talk(path: Path, frames: np.ndarray, motion: Motion, rate: Fraction, force: bool = False) -> None:
+    """A clip of frames, uint8 (N, H, W, 3), with the voice of what their head does."""
+    from fomm_cli.media.video import VideoWriter
+
     with tempfile.TemporaryDirectory() as folder:
         sound = Path(folder) / "voice.wav"
-        _write_wave(sound, voice(motion, float(RATE)))
-        with VideoWriter(driving, RATE, crf=20, audio_from=sound, force=force) as writer:
+        _write_wave(sound, voice(motion, float(rate)))
+        with VideoWriter(path, rate, crf=20, audio_from=sound, force=force) as writer:
             for frame in frames:
                 writer.write(frame)
-    return portrait, driving
 
 
 def voice(motion: Motion, rate: float) -> np.ndarray:
