@@ -144,7 +144,7 @@ def test_configs_from_before_it_take_that_of_their_preset_else_the_default() -> 
         return build({**tree, "name": name}).animate.framing
 
     assert framing("mine") == FRAMING == 1.6
-    assert framing("face-128") == 1.4
+    assert framing("face-128") == 1.5
     assert framing("taichi-256") is None  # whole bodies
     assert load("taichi-256", ["animate.framing=3"]).animate.framing == 3
 

@@ -16,11 +16,12 @@ from fomm_cli.config import reading as configs
 from fomm_cli.errors import FommError
 from fomm_cli.files.disk import ASSETS
 from fomm_cli.model.families import family_of
+from fomm_cli.weights import catalogue
 from fomm_cli.weights.catalogue import CATALOGUE, DEFAULT, Source
 from fomm_cli.weights.fetch import fetch
 from fomm_cli.weights.file import expected_shapes
 from fomm_cli.weights.header import read_header
-from fomm_cli.weights.load import load_model
+from fomm_cli.weights.load import load_model, resolve
 from tests.hub_server import Hub, HubServer
 
 CITED = "https://example.org/page"
@@ -81,11 +82,30 @@ def test_stated_sizes_are_those_of_the_presets() -> None:
         assert entry.megabytes == round(numbers * 4 / 1e6)
 
 
+def test_one_line_says_which_weights_are_bundled_and_which_are_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    from fomm_cli.weights import load
+
+    assert catalogue.BUNDLED[0] == catalogue.DEFAULT
+    own = {entry.name: entry for entry in catalogue._OWN}
+    assert set(catalogue.BUNDLED) <= set(own)
+    for entry in own.values():
+        assert entry.sample in catalogue.SAMPLES
+        assert not entry.successor or entry.successor in own
+        assert (entry.name in CATALOGUE) == (entry.name in catalogue.BUNDLED)
+    for sample in catalogue.SAMPLES.values():
+        assert sample.portrait.is_file()
+        assert sample.driving.is_file()
+    monkeypatch.setitem(load.DROPPED, "old-64", "new-64")
+    with pytest.raises(FommError, match="does not come with fomm any more") as caught:
+        resolve("old-64")
+    assert "--weights new-64" in caught.value.hint
+
+
 def test_the_list_names_licences_homes_and_hashes(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["weights", "list"]) == 0
     out = capsys.readouterr().out
     for word in (
-        "toon-128",
+        DEFAULT,
         "vox-adv-256",
         "MIT",
         "VoxCeleb",

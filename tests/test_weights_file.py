@@ -211,7 +211,7 @@ def test_info_tells_everything(file: Path, capsys: pytest.CaptureFixture[str]) -
     ("name", "words"),
     [
         ("vox-265", ["Did you mean 'vox-256'?", "fomm weights list"]),
-        ("zebra", ["Known: toon-128"]),
+        ("zebra", [f"Known: {DEFAULT}"]),
         ("https://example.org/w.safetensors", ["Download the file"]),
         ("someone/toons", ["hf://someone/toons"]),
         ("folder/vox-256.safetensors", ["does not exist", "The name vox-256"]),
