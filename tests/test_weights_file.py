@@ -16,7 +16,7 @@ from fomm_cli.commands.app import main
 from fomm_cli.config.schema import Config
 from fomm_cli.errors import FommError
 from fomm_cli.model.first_order.network import FirstOrderModel
-from fomm_cli.weights.catalogue import CATALOGUE
+from fomm_cli.weights.catalogue import CATALOGUE, DEFAULT
 from fomm_cli.weights.file import save_weights
 from fomm_cli.weights.header import read_header
 from fomm_cli.weights.load import init_from, load_model, read_config
