@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 
 from fomm_cli.animate.batch import Wishes, animate_batch
+from fomm_cli.animate.overview import overview
 from fomm_cli.animate.pairs import gather, product, read_pairs, zipped
 from fomm_cli.animate.settings import Settings
 from fomm_cli.commands.app import main
@@ -271,3 +272,13 @@ def test_kill_nine_loses_nothing_and_repeats_nothing(folder: Path, weights: Path
     assert not list((folder / "out").glob(".*")), "what the killed one left is taken over"
     assert all((folder / "out" / name).stat().st_mtime_ns == then for name, then in done.items())
     assert probe(folder / "out" / "f0-c0.mp4").frames == 60
+
+
+def test_a_batch_at_a_glance(folder: Path) -> None:
+    outcomes = run(Opener())
+    picture = overview(outcomes, folder / "out", moments=2, side=20)
+    assert picture.shape == (3 * 24 + 4, 5 * 24 + 4, 3)  # what cannot be read has no row and no column
+    again = overview([{**each, "frames": None} for each in run(Opener())], folder / "out", moments=2, side=20)
+    assert np.array_equal(again, picture)
+    with pytest.raises(FommError, match="Nothing of the batch"):
+        overview([each for each in outcomes if "error" in each], folder / "out")

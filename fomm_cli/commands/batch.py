@@ -123,6 +123,9 @@ def batch(
     retry_failed: bool = typer.Option(False, "--retry-failed", help="Try again what failed before."),
     stop_on_error: bool = typer.Option(False, "--stop-on-error", help="Leave the rest once one has failed."),
     cache: str = typer.Option("512M", "--cache", metavar="BYTES", help="Of sources and motions kept: 512M, 2G."),
+    sheet: Path | None = typer.Option(
+        None, "--sheet", metavar="FILE", help="Also a picture of all results: a row a source, moments of each driving."
+    ),
     shard: str | None = typer.Option(
         None, "--shard", metavar="I/N", help="Share I of N of the work; under torchrun or SLURM that of the rank."
     ),
@@ -145,11 +148,14 @@ def batch(
     from fomm_cli.animate.backdrop import check_alpha, parse_background
     from fomm_cli.animate.batch import Wishes, animate_batch
     from fomm_cli.animate.crops import check_crop
+    from fomm_cli.animate.overview import overview
     from fomm_cli.animate.pairs import gather, product, read_pairs
     from fomm_cli.animate.pairs import zipped as in_order
     from fomm_cli.animate.settings import Settings, parse_anchor, parse_size
     from fomm_cli.commands.animate import _usage, opened
     from fomm_cli.commands.progress import frame_progress
+    from fomm_cli.files.disk import check_free
+    from fomm_cli.media.image import write_image
     from fomm_cli.media.signing import check_signable
     from fomm_cli.media.write import check_suffix
     from fomm_cli.shards import parse_shard, shard_of_environment
@@ -164,6 +170,10 @@ def batch(
     pasted = paste(paste_back, faces, [], "hold", pin, feather, colour_match, crop_source, size, loop)
     if (pairs is None) == (not (sources and drivings)) or (pairs is not None and (sources or drivings or zipped)):
         raise typer.BadParameter("Give --sources and --drivings, or --pairs.", param_hint="'--sources'")
+    if sheet is not None:
+        if gpus > 1 or shard:
+            raise typer.BadParameter("A share has no sheet; call again without shares for it.", param_hint="'--sheet'")
+        check_free(sheet, force)
     if gpus > 1:
         _told(_in_processes(gpus), as_json)
         return
@@ -217,6 +227,8 @@ def batch(
             share,
             progress,
         )
+    if sheet is not None:
+        write_image(sheet, overview(outcomes, output), force)
     _told(outcomes, as_json)
 
 

@@ -49,4 +49,5 @@ def _scene(figure: Figure, frames: int, size: int) -> Scene:
 
 
 if __name__ == "__main__":
-    demo_clip(*map(Path, sys.argv[1:4]), force=True)
+    picture, found, clip = (Path(word) for word in sys.argv[1:4])
+    demo_clip(picture, found, clip, force=True)
