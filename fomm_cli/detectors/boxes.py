@@ -17,7 +17,7 @@ from fomm_cli.errors import FommError
 from fomm_cli.model.family import FRAMING
 
 PAD = 0.1  # shares of a box around movement added at each side
-_LOOKS = 12  # a face is looked for in so many pictures of a clip at the full rate, then ever more rarely
+_LOOKS = 6  # a face is looked for in so many pictures of a clip at the full rate, then ever more rarely
 
 SURE = 0.9
 """Score from which a face counts that nobody has asked for: of 502 pictures of people and toons all but 6 reach it, of
