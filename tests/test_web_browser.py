@@ -164,6 +164,32 @@ def test_a_camera_drives_it(server: tuple[str, Path, Any], browser: Any) -> None
     assert [entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE"] == []
 
 
+def test_a_portrait_is_pasted_and_a_clip_is_dropped(server: tuple[str, Path, Any], browser: Any) -> None:
+    begin(browser, server[0])
+    browser.execute_script("""
+        const canvas = Object.assign(document.createElement('canvas'), {width: 80, height: 60});
+        const data = new DataTransfer();
+        canvas.getContext('2d');
+        canvas.toBlob((blob) => {
+            data.items.add(new File([blob], 'copied.png', {type: 'image/png'}));
+            document.dispatchEvent(new ClipboardEvent('paste', {clipboardData: data}));
+        });
+    """)
+    wait(browser, "document.querySelector('#source .told').textContent.startsWith('copied.png · 80 × 60')")
+    browser.execute_async_script("""
+        const done = arguments[0], data = new DataTransfer();
+        fetch('/api/files/clip').then((answer) => answer.blob()).then((clip) => {
+            data.items.add(new File([clip], 'dropped.mp4', {type: 'video/mp4'}));
+            const drop = new DragEvent('drop', {dataTransfer: data, bubbles: true});
+            document.querySelector('#driving .drop').dispatchEvent(drop);
+            done();
+        });
+    """)
+    wait(browser, "document.querySelector('#driving .told').textContent.startsWith('dropped.mp4')")
+    wait(browser, "document.getElementById('frame').max === '124'")
+    settled(browser)
+
+
 def test_a_box_is_moved_and_sized(server: tuple[str, Path, Any], browser: Any) -> None:
     begin(browser, server[0])
     click(browser, "try")

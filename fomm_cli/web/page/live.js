@@ -7,7 +7,7 @@ let socket, stream, recorder, popup, settings, complain, size, busy = false, fre
 
 const camera = Object.assign(document.createElement("video"), { muted: true, playsInline: true });
 // What is read back from a canvas is quickest on one that the processor draws.
-const own = at("own").getContext("2d", { willReadFrequently: true }), out = at("live-out").getContext("2d", { desynchronized: true });
+const own = at("own").getContext("2d", { willReadFrequently: true }), out = at("live-out").getContext("2d");
 
 export function live(given) {
   ({ settings, complain, size } = given);

@@ -47,12 +47,16 @@ function told() {
   mark();
 }
 
+// What these weights can do; of the controls only theirs change with them.
 async function know() {
-  const name = at("weights").value;
-  state = await (await ask(`/api/state?weights=${encodeURIComponent(name)}`)).json();
-  for (const each of CHOICES) at(each).replaceChildren(...state.words[each].map((word) => new Option(word)));
+  const first = !state;
+  state = await (await ask(`/api/state?weights=${encodeURIComponent(at("weights").value)}`)).json();
+  for (const each of first ? CHOICES : ["mode"]) at(each).replaceChildren(...state.words[each].map((word) => new Option(word)));
   at("engine").textContent = state.engine;
-  reset();
+  if (first) return reset();
+  at("mode").value = state.defaults.mode;
+  at("adapt-scale").checked = state.defaults["adapt-scale"];
+  for (const side of ["source", "driving"]) crops[side].draw();
 }
 
 const aspect = () => state.size[1] / state.size[0];
