@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import shlex
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -53,3 +55,11 @@ def test_pages_that_are_pointed_to_exist(page: Path) -> None:
         target = page.parent / path if path else page
         assert target.is_file(), link
         assert not anchor or anchor in headings(target), link
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="scripts of bash")
+@pytest.mark.parametrize("page", PAGES, ids=NAMES)
+def test_scripts_of_a_page_are_scripts(page: Path) -> None:
+    for script in re.findall(r"^```bash\n(.*?)^```", page.read_text(encoding="utf-8"), re.S | re.M):
+        checked = subprocess.run(["bash", "-n"], input=script, text=True, capture_output=True, timeout=60)
+        assert not checked.returncode, checked.stderr

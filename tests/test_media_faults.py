@@ -20,6 +20,7 @@ from fomm_cli.errors import FommError
 from fomm_cli.media import colour, kinds
 from fomm_cli.media.image import read_image
 from fomm_cli.media.video import Reading, VideoWriter, probe, read_frames, read_timed
+from fomm_cli.media.whole import check_whole
 from tests.clips import shades, write_clip
 
 EVEN = [Fraction(n, 25) for n in range(30)]
@@ -368,13 +369,13 @@ def damaged(folder: Path, kind: str) -> Path:
         return cut(fragmented(folder / kind))
     if kind == "hole.webm":
         return holed(write_clip(folder / kind, noisy(), codec="libvpx-vp9"))
-    if kind == "hole.mkv":
-        return holed(write_clip(folder / kind, noisy()))
+    if kind in {"hole.mkv", "hole.avi", "hole.wmv"}:
+        return holed(write_clip(folder / kind, noisy(), codec="wmv2" if kind == "hole.wmv" else "libx264"))
     if kind in {"cut.gif", "cut.webp", "cut.png"}:
         pictures = [Image.fromarray(frame) for frame in noisy(12)]
         pictures[0].save(folder / kind, save_all=True, append_images=pictures[1:], duration=100)
         return cut(folder / kind)
-    codec = {"cut.flv": "flv", "cut.ogv": "", "cut.webm": "libvpx-vp9"}.get(kind, "libx264")
+    codec = {"cut.flv": "flv", "cut.ogv": "", "cut.webm": "libvpx-vp9", "cut.wmv": "wmv2"}.get(kind, "libx264")
     if not codec:
         ffmpeg("-f", "lavfi", "-i", "testsrc=size=64x48:rate=25:duration=2", "-c:v", "libtheora", folder / kind)
         return cut(folder / kind)
@@ -383,7 +384,7 @@ def damaged(folder: Path, kind: str) -> Path:
 
 
 KINDS = ["fragmented.mp4", "hole.webm", "hole.mkv", "cut.gif", "cut.png", "cut.flv", "cut.ogv", "cut.webm",
-         "cut.mkv", "cut.avi", "cut.mp4", "cut.mov"]  # fmt: skip
+         "cut.mkv", "cut.avi", "cut.mp4", "cut.mov", "hole.avi", "cut.wmv", "hole.wmv"]  # fmt: skip
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -506,3 +507,16 @@ def test_a_large_canvas_is_laid_over_white_in_strips() -> None:
     wide = picture.astype(np.int64)
     expected = (wide[..., :3] * wide[..., 3:] + 255 * (255 - wide[..., 3:]) + 127) // 255
     assert np.array_equal(_over_white(picture), expected)
+
+
+def test_avi_with_room_left_over_or_odd_chunks_is_whole(tmp_path: Path) -> None:
+    path = write_clip(tmp_path / "a.avi", noisy())
+    whole = path.read_bytes()
+    path.write_bytes(whole + bytes(5000))
+    assert len(list(read_timed(path))) == 30
+    place = whole.index(b"movi") + 4
+    length = int.from_bytes(whole[place + 4 : place + 8], "little")
+    unfilled = b"JUNK" + (3).to_bytes(4, "little") + b"abc"  # without the byte that makes it even
+    assert length
+    path.write_bytes(whole[:place] + unfilled + whole[place:])
+    assert check_whole(path, "avi") is None

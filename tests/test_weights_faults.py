@@ -42,7 +42,7 @@ def test_control_characters_in_a_file_are_escaped(tmp_path: Path, capsys: pytest
         tmp_path / "w.safetensors",
         tiny_model(),
         tiny_config(),
-        provenance={"by": "\x1b]0;owned\x07", "who": "\u202eevil"},
+        provenance={"by": "\x1b]0;owned\x07", "who": "\u202eevil", "\u202eof": "names too"},
     )
     assert main(["weights", "info", str(path)]) == 0
     said = capsys.readouterr().out

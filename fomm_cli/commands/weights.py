@@ -268,7 +268,7 @@ def _plain(value: Any) -> str:
 
 
 def _print_lines(lines: list[tuple[str, Any]]) -> None:
-    shown = [(title, value) for title, value in lines if value not in (None, "")]
+    shown = [(printable(title), value) for title, value in lines if value not in (None, "")]
     width = max(len(title) for title, _ in shown)
     for title, value in shown:
         typer.echo(f"{title:<{width}}  {printable(str(value))}")
