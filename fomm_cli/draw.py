@@ -88,15 +88,6 @@ def occlusion(occlusion: Any, size: tuple[int, int] | None = None) -> Picture:
     return _sized(np.repeat(grey[..., None], 3, axis=-1), size)
 
 
-def error(error: Any, reach: float = 0.4) -> Picture:
-    """Where two pictures differ, as heat: black is none, then red, yellow, and white at `reach`.
-
-    error  (H, W): the mean absolute difference of a pixel's colours, which are in [0, 1]
-    """
-    heat = 3 * np.asarray(error, dtype=np.float32) / reach
-    return np.rint(255 * np.clip(np.stack([heat, heat - 1, heat - 2], axis=-1), 0, 1)).astype(np.uint8)
-
-
 def _sized(picture: Picture, size: tuple[int, int] | None) -> Picture:
     if size is None or picture.shape[:2] == size:
         return picture

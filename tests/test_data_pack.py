@@ -112,6 +112,18 @@ def test_a_name_that_is_taken_leaves_one_clip_out_and_no_more(
     assert len(open_clip(tmp_path / "out/train/id2#video.zip")) == 6
 
 
+def test_force_packs_over_what_was_packed_and_nothing_else(source: Path, tmp_path: Path) -> None:
+    pack(source, tmp_path / "out")
+    mine = tmp_path / "out" / "train" / "id2#video.zip"
+    mine.write_bytes(b"PK of my own")
+    report = pack(source, tmp_path / "out", force=True)
+    assert report.written == 3
+    assert [failure for _, failure in report.failures] == [
+        f"{mine} was not packed by fomm: it is not overwritten. Move it away."
+    ]
+    assert mine.read_bytes() == b"PK of my own"
+
+
 def test_settings_out_of_range() -> None:
     with pytest.raises(FommError, match="quality 0"):
         Packing(quality=0)

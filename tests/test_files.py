@@ -400,3 +400,16 @@ def test_temporary_names_keep_to_the_length_a_file_system_takes(tmp_path: Path) 
         (tmp_path / stem / folder.MANIFEST).unlink()
         (tmp_path / stem).rmdir()
         final.unlink()
+
+
+def test_an_output_is_no_input_by_whatever_name(tmp_path: Path) -> None:
+    clip = tmp_path / "clip.mp4"
+    clip.write_bytes(b"frames")
+    (tmp_path / "hard.mp4").hardlink_to(clip)
+    (tmp_path / "soft.mp4").symlink_to(clip)
+    for name in ("clip.mp4", "hard.mp4", "soft.mp4", "../" + tmp_path.name + "/clip.mp4"):
+        with pytest.raises(FommError, match="is an input"):
+            disk.check_distinct(tmp_path / name, tmp_path / "else.mp4", clip)
+    with pytest.raises(FommError, match="an input, lies in"):
+        disk.check_distinct(tmp_path, clip)
+    disk.check_distinct(tmp_path / "result.mp4", clip)

@@ -415,3 +415,12 @@ def test_the_detector_is_hashed_alike_with_and_without_torch(weights: Path) -> N
 
     assert of_file(weights) == of_model(tiny_model())
     assert of_file(weights) != of_file(weights.with_name("other.safetensors"))
+
+
+def test_a_motion_is_not_edited_in_place(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = save(motion(20), tmp_path / "m.safetensors")
+    before = path.read_bytes()
+    for words in (["edit", str(path), "reverse"], ["concat", str(path), str(path)], ["blend", str(path), str(path)]):
+        assert main(["motion", *words, "-o", str(path), "--force"]) == 1
+        assert "is an input" in capsys.readouterr().err
+    assert path.read_bytes() == before

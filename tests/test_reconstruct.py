@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from fomm_cli.errors import FommError
+from fomm_cli.evaluate.reconstruct import reconstruct
 from tests.evaluation import SIDE, run, strip
 
 
@@ -29,3 +31,11 @@ def test_reconstruct_one_clip(clips: Path, tiny: Path, tmp_path: Path, capsys: p
     Image.fromarray(strip(0, 1)).save(lonely)
     assert "single frame" in run(capsys, "reconstruct", lonely, "-w", tiny, "-o", tmp_path / "l.mp4", code=1)
     assert not (tmp_path / "l.mp4").exists()
+
+
+def test_the_clip_is_not_written_over(tmp_path: Path) -> None:
+    clip = tmp_path / "clip.mp4"
+    clip.write_bytes(b"frames")
+    with pytest.raises(FommError, match="is an input"):
+        reconstruct(clip, clip, "toon-128", force=True)
+    assert clip.read_bytes() == b"frames"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from fomm_cli.animate.backdrop import check_alpha, parse_background
@@ -11,6 +10,7 @@ from fomm_cli.animate.layouts import LAYOUTS
 from fomm_cli.animate.scene import check_picture, is_clip, read_source
 from fomm_cli.animate.settings import Output, Settings, parse_anchor
 from fomm_cli.errors import FommError, nearest
+from fomm_cli.files.disk import check_distinct
 from fomm_cli.files.folder import check_ours
 from fomm_cli.media.container import open_media, sound_stream
 from fomm_cli.media.sequence import is_sequence
@@ -41,7 +41,7 @@ def check_asked(source: Path, driving: Path, outputs: list[Output], settings: Se
         if layout not in LAYOUTS:
             raise FommError(f"There is no layout {layout!r}.", nearest(layout, list(LAYOUTS)))
         for read in (source, driving, *drivings):
-            _check_distinct(Path(path), read)
+            check_distinct(Path(path), read)
 
 
 def check_settings(settings: Settings) -> None:
@@ -96,12 +96,3 @@ def _check_output(path: Path, force: bool) -> None:
         check_ours(path, path)
     elif path.exists() and not force and not (path.is_dir() and not any(path.iterdir())):
         raise FommError(f"{path} exists already.", "Choose another name, or overwrite it with --force.")
-
-
-def _check_distinct(output: Path, read: Path) -> None:
-    """An output is never an input, nor a folder of frames with one in it."""
-    written, given = Path(os.path.realpath(output)), Path(os.path.realpath(read))
-    if written == given or (output.exists() and read.exists() and output.samefile(read)):
-        raise FommError(f"{output} is an input: it is not overwritten.", "Name another output with -o.")
-    if output.is_dir() and written in given.parents:
-        raise FommError(f"{read}, an input, lies in {output}: it is not overwritten.", "Name another output with -o.")

@@ -147,7 +147,7 @@ def edit(
     after, warnings = change(before, operations)
     if before.sound is not None and after.sound is None:
         warnings = [*warnings, "The sound was left out: its time no longer fits."]
-    _write(_noted(after, "edit " + shlex.join(operations)), output, force, warnings)
+    _write(_noted(after, "edit " + shlex.join(operations)), output, force, file, warnings=warnings)
 
 
 @motion_app.command()
@@ -163,7 +163,7 @@ def concat(
     from fomm_cli.motion.file import load
 
     joined = join(load(first), load(second), fade)
-    _write(_noted(joined, f"concat {shlex.quote(second.name)} --fade {fade}"), output, force)
+    _write(_noted(joined, f"concat {shlex.quote(second.name)} --fade {fade}"), output, force, first, second)
 
 
 @motion_app.command()
@@ -179,7 +179,7 @@ def blend(
     from fomm_cli.motion.file import load
 
     mixed = mix(load(first), load(second), weight)
-    _write(_noted(mixed, f"blend {shlex.quote(second.name)} --weight {weight:g}"), output, force)
+    _write(_noted(mixed, f"blend {shlex.quote(second.name)} --weight {weight:g}"), output, force, first, second)
 
 
 @motion_app.command()
@@ -222,16 +222,18 @@ def import_(
     """A motion made by another program."""
     from fomm_cli.motion.exchange import read_npz
 
-    _write(_noted(read_npz(file), f"import {shlex.quote(file.name)}"), output, force)
+    _write(_noted(read_npz(file), f"import {shlex.quote(file.name)}"), output, force, file)
 
 
 def _noted(motion: Motion, command: str) -> Motion:
     return replace(motion, history=(*motion.history, command))
 
 
-def _write(motion: Motion, path: Path, force: bool, warnings: list[str] | None = None) -> None:
+def _write(motion: Motion, path: Path, force: bool, *inputs: Path, warnings: list[str] | None = None) -> None:
+    from fomm_cli.files.disk import check_distinct
     from fomm_cli.motion.file import save
 
+    check_distinct(path, *inputs)
     save(motion, path, force)
     for said in warnings or []:
         typer.echo(f"Warning: {said}", err=True)

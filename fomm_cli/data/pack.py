@@ -113,6 +113,8 @@ class _UnreadableError(Exception):
 def _pack_one(ref: ClipRef, target: Path, packing: Packing, force: bool, stop: Event) -> Outcome:
     if target.exists() and not force:
         return _keep(ref, target, packing)
+    if target.exists() and not _is_packed(target):
+        return Outcome(ref, failure=f"{target} was not packed by fomm: it is not overwritten. Move it away.")
     try:
         clip = ref.open()
     except FommError as error:
@@ -133,6 +135,13 @@ def _pack_one(ref: ClipRef, target: Path, packing: Packing, force: bool, stop: E
         return Outcome(ref, failure=str(error))
     finally:
         clip.close()
+
+
+def _is_packed(path: Path) -> bool:
+    try:
+        return "format" in PackedClip(path).about
+    except FommError:
+        return False
 
 
 def _keep(ref: ClipRef, target: Path, packing: Packing) -> Outcome:

@@ -17,6 +17,7 @@ from fomm_cli.evaluate.methods import Method, methods
 from fomm_cli.evaluate.metrics import METRICS, Measures, defaults
 from fomm_cli.evaluate.records import Tally
 from fomm_cli.evaluate.sheets import error_map
+from fomm_cli.files.disk import check_distinct
 from fomm_cli.media.image import fit
 from fomm_cli.media.video import VideoWriter, probe, read_timed
 from fomm_cli.model.pixels import to_frames, to_tensor
@@ -57,9 +58,10 @@ def reconstruct(
     output   a video, or without a suffix a folder of png
     weights  a name or a path, or a method that is loaded already
     layout   result; side-by-side: the clip, the result and where it errs
-    Raises FommError: no such clip or weights, a clip of a single frame, an output that is there already.
+    Raises FommError: no such clip or weights, a clip of a single frame, an output that is there already or is the clip.
     """
     path, made = Path(clip), Path(output)
+    check_distinct(made, path)
     place = devices.resolve(device)
     method = methods([weights], [], str(place))[0] if isinstance(weights, str) else weights
     assert method.size is not None

@@ -169,6 +169,19 @@ def check_free(final: str | Path, force: bool = False) -> Path:
     return target
 
 
+def check_distinct(output: Path, *inputs: Path) -> None:
+    """An output is never an input, by whatever name or link, nor a folder with one in it; `force` changes nothing."""
+    written = Path(os.path.realpath(output))
+    for read in inputs:
+        given = Path(os.path.realpath(read))
+        if written == given or (output.exists() and read.exists() and output.samefile(read)):
+            raise FommError(f"{output} is an input: it is not overwritten.", "Name another output with -o.")
+        if output.is_dir() and written in given.parents:
+            raise FommError(
+                f"{read}, an input, lies in {output}: it is not overwritten.", "Name another output with -o."
+            )
+
+
 def write_text(path: str | Path, text: str, force: bool = False) -> None:
     """Write a UTF-8 text file atomically."""
     with atomic_path(path, force) as temporary:

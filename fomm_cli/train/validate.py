@@ -14,6 +14,7 @@ from fomm_cli.evaluate.methods import Copy, Method, Network
 from fomm_cli.evaluate.metrics import METRICS
 from fomm_cli.evaluate.records import Record, Tally
 from fomm_cli.evaluate.report import results
+from fomm_cli.evaluate.sheets import error_map
 from fomm_cli.media.image import fit, write_image
 from fomm_cli.model.network import AnimationModel
 from fomm_cli.model.pixels import to_frames, to_tensor
@@ -124,5 +125,5 @@ def sample(network: AnimationModel, pictures: Tensor) -> list[draw.Picture | Non
         occlusion,
         None if rendered.deformed is None else to_frames(rendered.deformed)[0],
         to_frames(rendered.prediction)[0],
-        draw.error((rendered.prediction - driving)[0].abs().mean(0).cpu().numpy()),
+        error_map(to_frames(rendered.prediction)[0], seen),
     ]
