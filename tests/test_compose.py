@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import torch
 
+from fomm_cli.animate import compose
 from fomm_cli.animate.animator import Animator
-from fomm_cli.animate.compose import Enlarger, Part, displacement, enlarge, resized, sampled
+from fomm_cli.animate.compose import Enlarger, Part, displacement, enlarge, looker, resized
 from fomm_cli.commands.app import main
 from fomm_cli.engine.fused import FusedEngine
 from fomm_cli.engine.onnx import OnnxEngine
@@ -82,12 +83,17 @@ def test_maps_enlarge_as_torch_does_and_in_strips() -> None:
     assert np.abs(displacement(identity(7, 9))).max() < 1e-5
 
 
-def test_sampling_is_the_same_without_torch(monkeypatch: pytest.MonkeyPatch) -> None:
-    full, rng = picture(20, 30), np.random.default_rng(0)
-    x, y = (rng.uniform(0, side - 1, (8, 9)).astype(np.float32) for side in (30, 20))
-    with_torch = sampled(full, x, y)
+@pytest.mark.parametrize("kept", [2**23, 1])
+def test_looking_is_the_same_without_torch(monkeypatch: pytest.MonkeyPatch, kept: int) -> None:
+    monkeypatch.setattr(compose, "_KEPT", kept)
+    full, rng = np.dstack([picture(20, 30), picture(20, 30, 1)[..., 0]]), np.random.default_rng(0)
+    x, y = (rng.uniform(-3, side + 2, (8, 9)).astype(np.float32) for side in (30, 20))
+    with_torch = looker(full)(x, y)
     monkeypatch.delitem(sys.modules, "torch")
-    np.testing.assert_allclose(sampled(full, x, y), with_torch, atol=0.01)
+    for channels in (3, 4):
+        np.testing.assert_allclose(looker(full[..., :channels])(x, y), with_torch[..., :channels], atol=0.01)
+    right = np.full((2, 2), 29, np.float32), np.full((2, 2), 19, np.float32)
+    np.testing.assert_array_equal(looker(full)(*right)[0, 0], full[19, 29])
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,12 +23,10 @@ Map = NDArray[np.float32]
 Look = Callable[[Map, Map], Map]
 """A picture at positions x and y (h, w), in pixels from the centre of its first one: (h, w, 3) float32."""
 
-AGREES = 12.0
+AGREES = 18.0
 """Levels by which the network's frame may differ from its frame at rest, moved, before the source is held back."""
 _STRIP = 2**18  # pixels
-_KEPT = (
-    2**23
-)  # pixels of a picture that are kept as numbers; of larger ones strips are turned into them, again and again
+_KEPT = 2**23  # pixels of a picture that is kept as numbers; of a larger one what is looked at is made anew
 
 
 class Part(NamedTuple):
@@ -46,7 +44,7 @@ class Enlarger:
     With S the picture moved by the flow, P the network's frame, Q its frame at rest (in the source's own pose) moved by
     the same flow, D the generator's own picture, o the occlusion, o' that at rest:
 
-        agreement  g = exp(-(|P - Q| / 12)^2) min(1, o / o'), the difference in levels, mean over RGB and 3 x 3 pixels
+        agreement  g = exp(-(|P - Q| / 18)^2) min(1, o / o'), the difference in levels, mean over RGB and 3 x 3 pixels
         networks that blend the source in, P = o S + (1 - o) D:   D + (o + (1 - o) g) (S - D)
         others:                                                   P + g (S - Q)
 
@@ -202,33 +200,18 @@ def weights(count: int, cells: int, cubic: bool) -> Map:
     return (kernel / kernel.sum(axis=1, keepdims=True)).astype(np.float32)
 
 
-def looker(picture: Frame) -> Look:
-    """Looks at a picture (H, W, C) bilinearly; beyond its edges they go on."""
+def looker(picture: NDArray[np.uint8]) -> Look:
+    """Looks at a picture (H, W, C) bilinearly, with torch where that is loaded; beyond its edges they go on."""
+    prepared: Callable[[NDArray[np.uint8]], Any]
+    prepared, look = (_planes, _in_planes) if "torch" in sys.modules else (_packed, _in_packed)
     height, width = picture.shape[:2]
-    if "torch" not in sys.modules or min(height, width) < 2:
-        return lambda x, y: sampled(picture, np.clip(x, 0, width - 1), np.clip(y, 0, height - 1))
-    import torch
-
-    from fomm_cli.model.geometry import warp
-
-    def planes(part: Frame) -> torch.Tensor:
-        return torch.from_numpy(np.ascontiguousarray(part.transpose(2, 0, 1)))[None].float()
-
-    def look(source: torch.Tensor, x: Map, y: Map) -> Map:
-        grid = np.empty((1, *x.shape, 2), np.float32)
-        np.multiply(x, 2 / (source.shape[3] - 1), out=grid[0, ..., 0])
-        np.multiply(y, 2 / (source.shape[2] - 1), out=grid[0, ..., 1])
-        grid -= 1
-        with torch.inference_mode():
-            return warp(source, torch.from_numpy(grid), True, "border")[0].permute(1, 2, 0).contiguous().numpy()
-
     if height * width <= _KEPT:
-        kept = planes(picture)
+        kept = prepared(picture)
         return lambda x, y: look(kept, x, y)
 
     def strip(x: Map, y: Map) -> Map:
         (left, right), (top, bottom) = _reach(x, width), _reach(y, height)
-        return look(planes(picture[top:bottom, left:right]), x - left, y - top)
+        return look(prepared(picture[top:bottom, left:right]), x - left, y - top)
 
     return strip
 
@@ -239,13 +222,49 @@ def _reach(at: Map, count: int) -> tuple[int, int]:
     return first, int(np.clip(np.ceil(at.max()), first + 1, count - 1)) + 1
 
 
-def sampled(picture: Frame, x: Map, y: Map) -> Map:
-    """The picture (H, W, 3) at positions (h, w) inside it, in pixels, bilinear, without torch: (h, w, 3) float32."""
-    height, width = picture.shape[:2]
-    left, top = np.minimum(x.astype(np.intp), max(width - 2, 0)), np.minimum(y.astype(np.intp), max(height - 2, 0))
-    across, down = (x - left)[..., None], (y - top)[..., None]
-    flat = picture.reshape(-1, picture.shape[2])
-    corner, right, below = top * width + left, min(width - 1, 1), width * min(height - 1, 1)
-    upper = flat[corner] * (1 - across) + flat[corner + right] * across
-    lower = flat[corner + below] * (1 - across) + flat[corner + below + right] * across
-    return (upper * (1 - down) + lower * down).astype(np.float32, copy=False)
+def _planes(picture: NDArray[np.uint8]) -> Any:
+    """(1, C, H, W) in torch's own numbers."""
+    import torch
+
+    return torch.from_numpy(np.ascontiguousarray(picture.transpose(2, 0, 1)))[None].float()
+
+
+def _in_planes(planes: Any, x: Map, y: Map) -> Map:
+    import torch
+
+    from fomm_cli.model.geometry import warp
+
+    grid = np.empty((1, *x.shape, 2), np.float32)
+    np.multiply(x, 2 / (planes.shape[3] - 1), out=grid[0, ..., 0])
+    np.multiply(y, 2 / (planes.shape[2] - 1), out=grid[0, ..., 1])
+    grid -= 1
+    with torch.inference_mode():
+        return warp(planes, torch.from_numpy(grid), True, "border")[0].permute(1, 2, 0).contiguous().numpy()
+
+
+class _Packed(NamedTuple):
+    """A picture whose pixels are numbers of 32 bits, (H W,): one look-up fetches a pixel."""
+
+    pixels: NDArray[np.uint32]
+    size: tuple[int, int, int]
+
+
+def _packed(picture: NDArray[np.uint8]) -> _Packed:
+    height, width, channels = picture.shape
+    four = np.zeros((height, width, 4), np.uint8)
+    four[..., :channels] = picture
+    return _Packed(four.view(np.uint32).ravel(), (height, width, channels))
+
+
+def _in_packed(packed: _Packed, x: Map, y: Map) -> Map:
+    height, width, channels = packed.size
+    x, y = np.clip(x, 0, width - 1), np.clip(y, 0, height - 1)
+    left, top = np.minimum(x.astype(np.int32), width - 2), np.minimum(y.astype(np.int32), height - 2)
+    across, down = x - left.astype(np.float32), y - top.astype(np.float32)
+    corner = top.astype(np.intp) * width + left
+    seen = np.zeros((*x.shape, 4), np.float32)
+    for below, high in ((0, 1 - down), (width, down)):
+        for right, wide in ((0, 1 - across), (1, across)):
+            pixels = packed.pixels.take(corner + (below + right)).view(np.uint8)
+            seen += pixels.reshape(seen.shape) * (high * wide)[..., None]
+    return seen[..., :channels]
