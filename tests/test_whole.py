@@ -137,15 +137,32 @@ def test_fading_is_smoothstep_of_the_distance_to_the_nearest_side() -> None:
     assert all(np.min(each) == 1 for each in fade((8, 8), (True,) * 4, 0))
 
 
-def test_overlapping_parts_mix_in_any_order(engine: PlainEngine, folder: Path, tmp_path: Path) -> None:
+def test_overlapping_parts_share_the_place_in_any_order(engine: PlainEngine, folder: Path, tmp_path: Path) -> None:
     boxes = ["20,20,80,80", "70,40,80,80", "50,75,80,80"]
     frames = [made(engine, folder, tmp_path / "a", Paste(tuple(each))) for each in (boxes, boxes[::-1])]
-    assert np.abs(frames[0].astype(int) - frames[1]).max() <= 1
+    np.testing.assert_array_equal(*frames)
     source = read_image(folder / "group.png")
     np.testing.assert_array_equal(frames[0][:, outside(*boxes)], np.stack([source[outside(*boxes)]] * 4))
     assert np.abs(frames[0][0].astype(int) - source).max() <= 1
     with pytest.raises(FommError, match=r"Faces 0 and 1 overlap by 7.%: 20,20,80,80 and 30,20,80,80"):
         made(engine, folder, tmp_path / "b", Paste(("20,20,80,80", "30,20,80,80")))
+
+
+def test_where_boxes_overlap_each_stands_still_at_the_middle(engine: PlainEngine) -> None:
+    source = picture(160, 200, 9)
+    boxes = [Box(20, 30, 90, 90), Box(80, 30, 90, 90)]
+    patches = Whole([Scene(Runner(engine), source, box) for box in boxes], Paste()).patches
+    weights = np.zeros((2, 160, 200))
+    for weight, patch in zip(weights, patches, strict=True):
+        weight[patch.rows, patch.columns] = patch.weight()
+    assert np.minimum(*weights).max() == 0  # no place belongs to both: nothing shines through
+    assert weights[0][75, 60] == weights[1][75, 130] == 1
+    assert weights[:, 75, 94:96].max() < 0.05  # the middle of what they share
+    for patch in patches:
+        taper = patch.scene.taper
+        assert taper is not None
+        assert taper[8, 8] > 0.9
+    assert patches[0].scene.taper[8, -3:].max() < 0.1 < patches[0].scene.taper[8, 5]  # type: ignore[index]
 
 
 class Tinted(GreyEngine):

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fomm_cli.animate.compose import Enlarger, Look, Map, Part
 from fomm_cli.animate.scene import Scene
 from fomm_cli.animate.settings import PIN, Paste
-from fomm_cli.boxes import Box
+from fomm_cli.boxes import Box, overlap
 from fomm_cli.media import affine
 
 GAIN, OFFSET = 0.1, 8.0
@@ -32,7 +34,8 @@ class Patch:
         self.scene, self._look, self._colour = scene, look, paste.colour_match
         self._colours: tuple[Map, Map] | None = None
         self._enlarger: Enlarger | None = None
-        self.share: Map | None = None
+        self._share: Map | None = None
+        self._asked = paste
         height, width = scene.picture.shape[:2]
         box, engine = scene.box, scene.runner.engine
         left, top, right, bottom = (int(edge) for edge in box.edges)
@@ -63,11 +66,44 @@ class Patch:
 
     def weight(self, rows: slice = slice(None)) -> Map:
         """How much of what is drawn to show, (h, w) of the window's rows."""
-        if self.share is not None:
-            return self.share[rows]
+        if self._share is not None:
+            return self._share[rows]
         if self._paste is not None:
             return self._paste.weight[rows, :, 0]
         return np.minimum.outer(self._down[rows], self._across)
+
+    def part_from(self, others: Sequence[Patch]) -> None:
+        """Keep to its own side where the windows of others overlap: there it stands still and fades as at a border.
+
+        A place belongs to the part in whose box it lies deepest, in shares of the box.
+        """
+        near = [other for other in others if overlap(self.window.edges, other.window.edges) > 0]
+        if not near:
+            return
+        asked, taper, box = self._asked, self.scene.taper, self.scene.box
+        x, y = np.arange(self.columns.start, self.columns.stop), np.arange(self.rows.start, self.rows.stop)
+        self._share = np.minimum(self.weight(), self._ahead(near, x, y, asked.feather))
+        if taper is not None:
+            x = box.left + np.linspace(0, box.width - 1, taper.shape[1])
+            y = box.top + np.linspace(0, box.height - 1, taper.shape[0])
+            pin = PIN if asked.pin is None else asked.pin
+            self.scene.taper = np.minimum(taper, self._ahead(near, x, y, pin))
+
+    def _ahead(self, others: Sequence[Patch], x: NDArray[Any], y: NDArray[Any], width: float) -> Map:
+        """0 where another part's box lies as deep, 1 where its own lies deeper by `width`."""
+        lead = self.depth(x, y) - np.max([other.depth(x, y) for other in others], axis=0)
+        return smooth(lead / width if width else np.sign(lead))
+
+    def depth(self, x: NDArray[Any], y: NDArray[Any]) -> Map:
+        """How far from its held sides columns x and rows y of the picture are, in shares of its shorter side, at most
+        half; 0 outside."""
+        box = self.scene.box
+        left, top, right, bottom = (np.inf if not held else 0.0 for held in self.sides)
+        across = np.minimum(x - box.left + left, box.left + box.width - 1 - x + right)
+        down = np.minimum(y - box.top + top, box.top + box.height - 1 - y + bottom)
+        inside = (x >= box.left) & (x < box.left + box.width), (y >= box.top) & (y < box.top + box.height)
+        across, down = np.where(inside[0], across, 0), np.where(inside[1], down, 0)
+        return np.clip(np.minimum.outer(down, across) / (min(box.width, box.height) - 1), 0, 0.5).astype(np.float32)
 
     def strips(self, part: Part) -> Iterator[tuple[slice, Map, Map]]:
         """What is drawn, from top to bottom: rows of the window, their levels (h, w, 3) and weight (h, w)."""
@@ -134,7 +170,12 @@ def fade(size: tuple[int, int], sides: Sides, share: float) -> tuple[Map, Map]:
         away = np.full(count, np.inf)
         for held, distance in ((first, at), (last, at[::-1])):
             away = np.minimum(away, distance) if held else away
-        t = np.clip(away / width, 0, 1) if width > 0 else np.ones(count)
-        return (t * t * (3 - 2 * t)).astype(np.float32)
+        return smooth(away / width) if width > 0 else np.ones(count, np.float32)
 
     return ramp(size[0], top, bottom), ramp(size[1], left, right)
+
+
+def smooth(share: NDArray[Any]) -> Map:
+    """Smoothstep: from 0 to 1 without a kink at either end."""
+    t = np.clip(share, 0, 1)
+    return (t * t * (3 - 2 * t)).astype(np.float32)

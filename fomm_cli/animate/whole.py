@@ -15,7 +15,7 @@ from fomm_cli.animate.patch import Patch
 from fomm_cli.animate.runner import Runner
 from fomm_cli.animate.scene import Scene, check_picture, open_picture, open_scene, shrunk, source_crop
 from fomm_cli.animate.settings import Paste, Settings
-from fomm_cli.boxes import Box, overlap, union
+from fomm_cli.boxes import Box, overlap
 from fomm_cli.engine.base import Engine
 from fomm_cli.errors import FommError
 from fomm_cli.media.cutout import Alpha, read_cutout, resized_alpha
@@ -34,7 +34,7 @@ class Whole:
     faces   the scenes, all of one engine
     size    (H, W) of the frames that come out: the picture's
 
-    Where parts overlap their weights are divided by their sum where that is above 1, so that no order of them counts.
+    Where boxes overlap each place belongs to one of them (see `Patch.part_from`), so that no order of them counts.
     """
 
     def __init__(self, faces: Sequence[Scene], paste: Paste, warnings: Sequence[str] = ()) -> None:
@@ -46,7 +46,8 @@ class Whole:
         self.still = self.source if faces[0].alpha is None else np.dstack([self.source, faces[0].alpha])
         look = looker(self.still)
         self.patches = [Patch(scene, paste, look) for scene in faces]
-        self._shared = self._share()
+        for patch in self.patches:
+            patch.part_from([other for other in self.patches if other is not patch])
 
     path: Path | None = None
     how = ""
@@ -56,43 +57,16 @@ class Whole:
         """Of the first part."""
         return self.faces[0].box
 
-    def _share(self) -> Box | None:
-        """The box around all parts if any two overlap, and the weight that is left to each there."""
-        if all(overlap(a.window.edges, b.window.edges) == 0 for a, b in combinations(self.patches, 2)):
-            return None
-        edges = self.patches[0].window.edges
-        for patch in self.patches:
-            edges = union(edges, patch.window.edges)
-        left, top, right, bottom = (int(edge) for edge in edges)
-        total = np.zeros((bottom - top, right - left), np.float32)
-        moved = (-left, -top)
-        for patch in self.patches:
-            total[_shifted(patch, moved)] += patch.weight()
-        for patch in self.patches:
-            patch.share = (patch.weight() / np.maximum(total[_shifted(patch, moved)], 1)).astype(np.float32)
-        return Box(left, top, right - left, bottom - top)
-
     def compose(self, parts: Sequence[Part]) -> Frame:
-        """The picture with each part as it was drawn; rounded once."""
+        """The picture with each part as it was drawn; rounded once, since no two have weight at one place."""
         result = self.still.copy()
-        if self._shared is None:
-            for patch, part in zip(self.patches, parts, strict=True):
-                region, source = (picture[patch.rows, patch.columns] for picture in (result, self.still))
-                for rows, drawn, weight in patch.strips(part):
-                    drawn -= source[rows]
-                    drawn *= weight[..., None]
-                    drawn += source[rows]
-                    region[rows] = rounded(drawn)
-            return result
-        left, top, width, height = self._shared
-        target = result[top : top + height, left : left + width]
-        mixed = target.astype(np.float32)
         for patch, part in zip(self.patches, parts, strict=True):
-            place = mixed[_shifted(patch, (-left, -top))]
-            source = self.still[patch.rows, patch.columns]
+            region, source = (picture[patch.rows, patch.columns] for picture in (result, self.still))
             for rows, drawn, weight in patch.strips(part):
-                place[rows] += weight[..., None] * (drawn - source[rows])
-        target[...] = rounded(mixed)
+                drawn -= source[rows]
+                drawn *= weight[..., None]
+                drawn += region[rows]
+                region[rows] = rounded(drawn)
         return result
 
 
@@ -152,14 +126,6 @@ def _cut(path: Path, settings: Settings) -> tuple[Frame, Alpha]:
     check_picture(path, picture)
     size = shrunk(picture, settings.max_size)
     return resize(picture, size), resized_alpha(alpha, size)
-
-
-def _shifted(patch: Patch, by: tuple[int, int]) -> tuple[slice, slice]:
-    """Rows and columns of a patch's window, moved."""
-    return (
-        slice(patch.rows.start + by[1], patch.rows.stop + by[1]),
-        slice(patch.columns.start + by[0], patch.columns.stop + by[0]),
-    )
 
 
 def _check_apart(boxes: Sequence[Box]) -> None:
