@@ -86,6 +86,7 @@ def test_a_preview_is_that_frame_of_the_result(house: House, media: Path) -> Non
         answer = visitor.post("/api/preview", json=asked)
         told = json.loads(answer.headers["x-fomm-still"])
         assert (told["frame"], told["frames"], told["anchor"]) == (8, 9, 0)
+        assert (told["crop_source"], told["crop_driving"]) == ([0, 0, 40, 40], [0, 0, 32, 32])
         frames[scale] = np.asarray(Image.open(io.BytesIO(answer.content)).convert("RGB")).astype(int)
     assert abs(frames[0] - 90).max() <= 3, "no movement: the source itself"
     assert frames[1].mean() > frames[0].mean() + 20, "the engine of this test brightens as the clip does"

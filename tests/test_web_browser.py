@@ -208,6 +208,32 @@ def test_a_box_is_moved_and_sized(server: tuple[str, Path, Any], browser: Any) -
     settled(browser)
 
 
+def test_faces_are_clicked_one_or_several(server: tuple[str, Path, Any], browser: Any, tmp_path: Path) -> None:
+    with Image.open(ASSETS / "portrait.png") as one:
+        both = Image.new("RGB", (2 * one.width, one.height))
+        for place in (0, one.width):
+            both.paste(one, (place, 0))
+    both.save(tmp_path / "both.png")
+    begin(browser, server[0])
+    click(browser, "try")
+    browser.find_element("css selector", "#source input").send_keys(str(tmp_path / "both.png"))
+    wait(browser, "document.querySelector('#source .told').textContent.startsWith('both.png')")
+    settled(browser)
+    faces = "document.querySelectorAll('#source .face')"
+    browser.find_element("css selector", "#source .faces").click()
+    wait(browser, f"{faces}.length === 2")
+    browser.execute_script(f"{faces}[1].click()")
+    assert numbers(browser, "crop-source")[0] > 400, "the right one"
+    browser.execute_script("document.querySelector('details').open = true")
+    click(browser, "paste-back")
+    browser.find_element("css selector", "#source .faces").click()
+    wait(browser, f"{faces}.length === 2")
+    browser.execute_script(f"{faces}[1].click(); {faces}[0].click()")
+    assert browser.find_element("id", "face").get_property("value") == "0,1"
+    wait(browser, "document.getElementById('preview').naturalWidth === 1024")
+    settled(browser)
+
+
 def test_a_part_is_chosen_and_results_are_kept(server: tuple[str, Path, Any], browser: Any) -> None:
     begin(browser, server[0])
     click(browser, "try")

@@ -13,7 +13,7 @@ from PIL import Image
 pytest.importorskip("starlette")
 from starlette.testclient import TestClient
 
-from fomm_cli.detectors.protocol import Detection
+from fomm_cli.animate.faces import Found
 from fomm_cli.motion.file import load
 from tests.clips import shades, write_clip
 from tests.web import House, finish, upload
@@ -143,14 +143,17 @@ def test_a_strip_shows_a_clip_from_its_begin_to_its_end(house: House, media: Pat
 
 
 def test_faces_are_found_from_left_to_right(house: House, media: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Two:
-        def detect(self, frame: np.ndarray) -> list[Detection]:
-            return [Detection((30.0, 10.0, 50.0, 30.0), 0.9), Detection((2.0, 10.0, 12.0, 20.0), 0.8)]
+    def found(*_: object) -> list[Found]:
+        return [Found((2, 10, 12, 20), (2, 10, 12, 20)), Found((30, 10, 50, 30), (30, 10, 50, 30))]
 
-    monkeypatch.setattr("fomm_cli.detectors.boxes.FaceDetector", Two)
+    monkeypatch.setattr("fomm_cli.web.desk.find", found)
     visitor = house.visitor()
-    answer = visitor.post("/api/faces", json={"file": upload(visitor, media / "face.png")})
-    assert answer.json() == {"faces": [[1, 9, 12, 12], [28, 8, 24, 24]]}
+    answer = visitor.post("/api/faces", json={"file": upload(visitor, media / "face.png")}).json()
+    (x, y, width, height), other = answer["faces"]
+    assert 10 <= width == height <= 40
+    assert x <= 2
+    assert y <= 10
+    assert other[0] > x
 
 
 def test_weights_that_are_not_here_are_not_fetched(house: House) -> None:

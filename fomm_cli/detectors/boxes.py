@@ -89,13 +89,6 @@ def fixed_box(
     raise FommError(f"{method!r} is no way to crop.", "Use face or motion.")
 
 
-def face_boxes(picture: np.ndarray, detector: BoxDetector | None = None) -> list[Box]:
-    """The square that `fixed_box` would give for each face of a picture if it were the largest, from left to right."""
-    height, width = picture.shape[:2]
-    found = [face.box for face in (detector or FaceDetector()).detect(picture)]
-    return sorted(square(clip(edges, width, height), width, height, PAD) for edges in found)
-
-
 def _motion(pictures: Iterable[np.ndarray], width: int, height: int) -> Box:
     finder = MotionFinder(max_frames=1 << 62)
     for number, frame in enumerate(pictures):

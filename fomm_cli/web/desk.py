@@ -12,17 +12,21 @@ from typing import Any
 from fomm_cli.animate.clip import render_clip, render_still
 from fomm_cli.animate.driving import Clip, Driving, open_driving
 from fomm_cli.animate.extract import extract
+from fomm_cli.animate.faces import find, head_box
 from fomm_cli.animate.kept import Kept, driving_bytes, scene_bytes
 from fomm_cli.animate.runner import Runner
 from fomm_cli.animate.scene import Scene, open_scene
 from fomm_cli.animate.settings import Output, Progress, Still
 from fomm_cli.animate.whole import Stage, check_stage, open_stage
+from fomm_cli.boxes import Box
 from fomm_cli.engine.base import Engine, check_motion, usual_motion
 from fomm_cli.errors import FommError
 from fomm_cli.media.badge import badged
+from fomm_cli.model.family import FRAMING
 from fomm_cli.motion import file as motion_file
 from fomm_cli.motion.describe import summary
 from fomm_cli.web.engines import Engines
+from fomm_cli.web.files import first
 from fomm_cli.web.job import Cancelled, Job
 from fomm_cli.web.rules import RefusedError, Rules
 from fomm_cli.web.vault import Stored, Vault, discard, hidden
@@ -187,15 +191,29 @@ class Desk:
 
     # ------------------------------------------------------------------------------------------------- previews
 
-    def still(self, source: Stored, driving: Stored, row: int, asked: Asked) -> Still:
-        """One frame of what a job would make; the clip's motion is read at the first question, and kept."""
+    def still(self, source: Stored, driving: Stored, row: int, asked: Asked) -> tuple[Still, Box, Box | None]:
+        """One frame of what a job would make, and what the network sees of the source and of the driving's pictures.
+
+        The clip's motion is read at the first question, and kept.
+        """
         try:
             stage, moving = self._stage(source, asked), self._driving(driving, asked, _nobody)
             self._motion(moving, asked, _nobody)
             still = render_still(stage, moving, row, asked.settings, _nobody)
-            return still._replace(frame=badged(still.frame, asked.settings.badge)) if asked.settings.badge else still
+            if asked.settings.badge:
+                still = still._replace(frame=badged(still.frame, asked.settings.badge))
+            return still, stage.box, moving.box
         except FommError as error:
             raise hidden(error, source, driving) from error
+
+    def faces(self, file: Stored, asked: Asked) -> list[Box]:
+        """The squares around the faces of a picture, or of a clip's first frame, from left to right."""
+        picture, framing = first(file), self._runner(asked).engine.usual.framing or FRAMING
+        height, width = picture.shape[:2]
+        try:
+            return [head_box(found.head, width, height, framing) for found in find(picture, file.path, None)]
+        except FommError as error:
+            raise hidden(error, file) from error
 
     def scene(self, source: Stored, asked: Asked) -> Scene:
         """A source by itself, ready to be rendered."""

@@ -19,7 +19,7 @@ from fomm_cli.media.probe import probe
 from fomm_cli.media.video import Reading, read_frames
 from fomm_cli.motion import file as motion_file
 from fomm_cli.web.access import visitor_of
-from fomm_cli.web.answers import asked_in, encoded
+from fomm_cli.web.answers import encoded
 from fomm_cli.web.rules import RefusedError, Rules
 from fomm_cli.web.vault import Stored, Vault, discard, hidden
 
@@ -44,7 +44,6 @@ class Files:
     def routes(self) -> list[Route]:
         return [
             Route("/api/upload", self.upload, methods=["POST"]),
-            Route("/api/faces", self.faces, methods=["POST"]),
             Route("/api/files/{id}", self.file, methods=["GET", "DELETE"]),
             Route("/api/files/{id}/picture", self.picture),
             Route("/api/files/{id}/strip", self.strip),
@@ -101,12 +100,6 @@ class Files:
         file = self.vault.find(visitor_of(request), request.path_params["id"])
         return Response(await run_in_threadpool(_strip, file, 12), media_type="image/webp")
 
-    async def faces(self, request: Request) -> Response:
-        """The squares that crop face would give for each face of a picture, or a clip's first frame."""
-        file = self.vault.find(visitor_of(request), (await asked_in(request)).get("file"))
-        found = await run_in_threadpool(_faces, file)
-        return JSONResponse({"faces": found})
-
     def _received(self, file: Stored) -> dict[str, Any]:
         try:
             told = self.told(file)
@@ -158,7 +151,8 @@ class Files:
             raise FommError(f"It lasts {float(duration):.0f} seconds; up to {limit:g} are taken.", "Cut it.")
 
 
-def _first(file: Stored) -> Frame:
+def first(file: Stored) -> Frame:
+    """A picture, or a clip's first frame."""
     try:
         still = file.told.get("kind") != "clip" and is_picture(file.path)
         return read_image(file.path) if still else next(read_frames(file.path, 0, 1))
@@ -167,7 +161,7 @@ def _first(file: Stored) -> Frame:
 
 
 def _picture(file: Stored) -> Image.Image:
-    return Image.fromarray(_first(file))
+    return Image.fromarray(first(file))
 
 
 def _strip(file: Stored, count: int) -> bytes:
@@ -189,12 +183,6 @@ def _strip(file: Stored, count: int) -> bytes:
             middle = thumb.resize((THUMB, THUMB), box=(left, top, left + side, top + side))
             shown.paste(middle, (place * THUMB, 0))
     return encoded(shown)
-
-
-def _faces(file: Stored) -> list[list[int]]:
-    from fomm_cli.detectors.boxes import face_boxes
-
-    return [list(box) for box in face_boxes(_first(file))]
 
 
 def _too_large(limit: int) -> RefusedError:

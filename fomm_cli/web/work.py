@@ -31,6 +31,7 @@ class Work:
     def routes(self) -> list[Route]:
         return [
             Route("/api/preview", self.preview, methods=["POST"]),
+            Route("/api/faces", self.faces, methods=["POST"]),
             Route("/api/jobs", self.jobs, methods=["GET", "POST"]),
             Route("/api/jobs/{id}", self.job, methods=["GET", "DELETE"]),
             Route("/api/jobs/{id}/events", self.events),
@@ -42,16 +43,26 @@ class Work:
         source, driving = self._pair(request, given)
         row = number(given.get("frame", 0), "frame")
         asked = await run_in_threadpool(self.desk.asked, given.get("settings", {}))
-        still = await run_in_threadpool(self.desk.still, source, driving, row, asked)
+        still, seen, moving = await run_in_threadpool(self.desk.still, source, driving, row, asked)
         told = {
             "frame": still.row,
             "frames": still.frames,
             "anchor": still.anchor.index if still.anchor else None,
             "pose_distance": still.anchor.distance if still.anchor else None,
+            "crop_source": list(seen),
+            "crop_driving": None if moving is None else list(moving),
             "warnings": still.warnings,
         }
         picture = await run_in_threadpool(encoded, Image.fromarray(still.frame))
         return Response(picture, media_type="image/webp", headers={"X-Fomm-Still": json.dumps(told)})
+
+    async def faces(self, request: Request) -> Response:
+        """The squares, x, y, w, h, that these weights would see around each face of a picture, from left to right."""
+        given = await asked_in(request)
+        file = self.vault.find(visitor_of(request), given.get("file"))
+        asked = await run_in_threadpool(self.desk.asked, {"weights": given.get("weights", "")})
+        found = await run_in_threadpool(self.desk.faces, file, asked)
+        return JSONResponse({"faces": [list(box) for box in found]})
 
     async def jobs(self, request: Request) -> Response:
         """A visitor's jobs; or one more."""

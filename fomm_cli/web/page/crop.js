@@ -7,7 +7,7 @@ const SMALLEST = 24;
 // side: "source" or "driving"; aspect(): width over height of the network's frames.
 export function cropper(side, aspect) {
   const drop = at(side).querySelector(".drop"), text = at(`crop-${side}`), box = document.createElement("div");
-  let file = null, shown = [];
+  let file = null, seen = null, shown = [];
   box.className = "box";
   box.tabIndex = 0;
   box.setAttribute("role", "group");
@@ -24,9 +24,7 @@ export function cropper(side, aspect) {
   function current() {
     const words = text.value.trim(), numbers = words.split(",").map(Number);
     if (numbers.length === 4 && numbers.every(Number.isFinite)) return numbers;
-    if (words !== "center" && words !== "auto") return null;
-    const width = Math.min(file.width, file.height * aspect()), height = width / aspect();
-    return [(file.width - width) / 2, (file.height - height) / 2, width, height];
+    return seen;
   }
 
   function lay(element, [x, y, width, height]) {
@@ -78,19 +76,35 @@ export function cropper(side, aspect) {
 
   async function faces() {
     forget();
+    complain(null);
     try {
-      const found = (await (await post("/api/faces", { file: file.id })).json()).faces;
-      if (!found.length) throw new Error("No face was found. Move the box yourself.");
-      if (found.length === 1) return set(found[0]);
+      const found = (await (await post("/api/faces", { file: file.id, weights: at("weights").value })).json()).faces;
+      const several = side === "source" && at("paste-back").checked; // then any number of them may move
+      if (found.length === 1 && !several) return set(found[0]);
       shown = found.map((edges, n) => {
         const element = Object.assign(document.createElement("button"), { type: "button", className: "face", ariaLabel: `Face ${n + 1} of ${found.length}` });
-        element.addEventListener("click", () => { forget(); set(edges); });
+        element.addEventListener("click", () => {
+          if (several) return turn(element, n);
+          forget();
+          set(edges);
+        });
+        if (several) element.setAttribute("aria-pressed", at("face").value.split(",").includes(String(n)));
         drop.append(element);
         return { element, edges };
       });
       draw();
       shown[0].element.focus();
     } catch (error) { complain(error); }
+  }
+
+  // One face more or less of those that are put back.
+  function turn(element, n) {
+    const chosen = new Set(at("face").value.split(",").filter((each) => /^\d+$/.test(each)).map(Number));
+    if (!chosen.delete(n)) chosen.add(n);
+    element.setAttribute("aria-pressed", chosen.has(n));
+    text.value = "auto";
+    at("face").value = [...chosen].sort((a, b) => a - b).join(",");
+    at("face").dispatchEvent(new Event("input", { bubbles: true }));
   }
 
   function forget() {
@@ -106,6 +120,12 @@ export function cropper(side, aspect) {
       forget();
       if (file && /\d/.test(text.value)) text.value = "auto";
       file = next;
+      seen = null;
+      draw();
+    },
+    // What the network sees of it, where a word says so.
+    told(edges) {
+      seen = edges;
       draw();
     },
   };

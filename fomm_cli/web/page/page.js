@@ -83,6 +83,7 @@ async function look() {
     const old = at("preview").src;
     at("preview").src = URL.createObjectURL(await answer.blob());
     if (old.startsWith("blob:")) URL.revokeObjectURL(old);
+    for (const side of ["source", "driving"]) crops[side].told(still[`crop_${side}`]);
     at("frame").max = still.frames - 1;
     at("scrub").hidden = at("tab-result").getAttribute("aria-selected") === "true";
     at("empty").hidden = true;
