@@ -11,7 +11,7 @@ import pytest
 from fomm_cli.errors import FommError
 from fomm_cli.model.first_order.family import FirstOrder
 from fomm_cli.model.first_order.pose import Keypoints
-from fomm_cli.model.relative import PointSpace, exponential, logarithm
+from fomm_cli.model.relative import PointSpace, Reach, exponential, logarithm
 from fomm_cli.motion import loops
 from fomm_cli.motion.controls import Controls, steer
 from fomm_cli.motion.motion import Motion
@@ -65,10 +65,26 @@ def test_a_scaled_frame_never_folds() -> None:
     for strength in (1.5, 2.0, 3.0):
         log = space.channels(moved.poses)[:, 18:].reshape(-1, 2, 2) * strength
         assert np.linalg.det(exponential(log)).min() > 0
-        channels = space.limited(space.channels(moved.poses) * strength)
+        channels = space.limited(space.channels(moved.poses) * strength, Reach())
         stretch = np.linalg.svd(exponential(channels[:, 18:].reshape(-1, 2, 2)), compute_uv=False)
         assert stretch.prod(axis=-1).min() >= 0.15 - 1e-6
         assert (stretch[:, 0] / stretch[:, 1]).max() <= 6 + 1e-3
+
+
+def test_movements_stay_within_the_reach_of_the_training() -> None:
+    moved = motion(sway=0.5, noise=0.05)
+    space = moved.space(0)
+    channels = space.channels(moved.poses)
+    reach = space.reach(channels)
+    sizes = np.linalg.norm(channels[:, :18].reshape(-1, 2), axis=1)
+    assert (sizes > reach.shift).mean() <= 0.002
+    assert reach.shift > np.quantile(sizes, 0.99)
+    np.testing.assert_array_equal(space.limited(channels * 0.8, reach)[:, :18], channels[:, :18] * 0.8)
+    short = replace(moved, reach=Reach(reach.shift / 4, reach.frame))
+    kept, cut = (steer(each, Controls(expression=1.001)) for each in (replace(moved, reach=reach), short))
+    assert cut.clamped > kept.clamped
+    farthest = np.abs(cut.motion.poses.value - moved.poses.value[:1]).max()
+    assert farthest <= 1.25 * reach.shift / 4 + 1e-6
 
 
 def test_the_space_of_another_anchor_moves_it_alike() -> None:

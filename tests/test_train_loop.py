@@ -396,3 +396,19 @@ def test_the_loss_falls(place: Path) -> None:
             parts = batches.split_batch(tiny_config(), batch, state, 0, World(), torch.device("cpu"))
             found.append(state.update(parts)[state.names().index("reconstruction")].item())
     assert np.mean(found[-20:]) < 0.5 * np.mean(found[:20])
+
+
+def test_the_reach_of_the_data_goes_with_the_weights(
+    place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    weights = place / "runs" / "00001-tiny" / "weights.safetensors"
+    shift, frame = read_header(weights).config.animate.reach or (0, 0)
+    assert 0 < shift < 3
+    assert frame > 0
+    again = ["weights", "stats", str(weights), "--data", str(place / "data"), "-o", str(tmp_path / "w.safetensors")]
+    assert main([*again, "--device", "cpu", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)["reach"]
+    assert (told["shift"], told["frame"]) == pytest.approx((shift, frame), rel=1e-4)
+    assert read_header(tmp_path / "w.safetensors").config.animate.reach == (told["shift"], told["frame"])
+    assert main(again) == 1
+    assert "exists" in capsys.readouterr().err

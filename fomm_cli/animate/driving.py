@@ -144,6 +144,7 @@ class Clip:
             size=self.size,
             family=runner.engine.family.name,
             detector=runner.engine.detector,
+            reach=runner.engine.usual.reach,
             time_base=self.info.time_base,
             variable_rate=self.info.variable_rate,
             last=last,

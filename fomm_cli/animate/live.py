@@ -68,6 +68,11 @@ class Live:
         if self._rest.idle:
             return pose
         both = Motion(
-            joined([self._anchor, pose]), (Fraction(0), Fraction(1)), Fraction(1), engine.size, engine.family.name
+            joined([self._anchor, pose]),
+            (Fraction(0), Fraction(1)),
+            Fraction(1),
+            engine.size,
+            engine.family.name,
+            reach=engine.usual.reach,
         )
         return steer(both, self._rest, 0).motion.at(1)

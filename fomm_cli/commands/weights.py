@@ -1,4 +1,4 @@
-"""`fomm weights list | info | fetch | convert`."""
+"""`fomm weights list | info | fetch | convert | stats`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import typer
 
-from fomm_cli.commands.options import NONE, Force, Json, Set
+from fomm_cli.commands.options import NONE, Device, Force, Json, Set
 from fomm_cli.errors import printable
 
 weights_app = typer.Typer(
@@ -203,6 +203,36 @@ def convert(
     _print_lines(lines)
     if done.assumed:
         typer.echo("The file does not tell what is assumed here: change it with --set KEY=VALUE or --config.", err=True)
+
+
+@weights_app.command()
+def stats(
+    weights: str = typer.Argument(..., metavar="WEIGHTS", help="A name, a file or hf://..."),
+    data: Path = typer.Option(..., "--data", metavar="DIR", help="The data set that the network was trained on."),
+    output: Path | None = typer.Option(None, "-o", "--output", help="Write the weights here, with what was measured."),
+    pairs: int = typer.Option(200, "--pairs", metavar="N", min=1, help="Pairs of frames to look at."),
+    seed: int = typer.Option(0, "--seed", help="Of their choice."),
+    device: Device = "auto",
+    force: Force = False,
+    as_json: Json = False,
+) -> None:
+    """Measure how far movements go in a network's data, which is what `--clamp auto` goes by.
+
+    `fomm train` does so at its end; this is for weights from elsewhere.
+    """
+    from fomm_cli.evaluate.reach import measured
+
+    reach = measured(weights, data, output, pairs, seed, device, force)
+    if as_json:
+        typer.echo(json.dumps({"reach": reach._asdict(), "path": None if output is None else str(output)}))
+        return
+    _print_lines(
+        [
+            ("points", f"99.9 % move less than {reach.shift:.3f}, in units of [-1, 1]"),
+            ("frames", f"99.9 % change by less than {reach.frame:.3f}, the norm of the logarithm"),
+            ("weights", None if output is None else str(output)),
+        ]
+    )
 
 
 def _is_checkpoint(path: Path) -> bool:

@@ -6,7 +6,7 @@ and the key stored beside the weights. The defaults are those of the published v
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import Field, SerializeAsAny, ValidationInfo, field_validator, model_validator
@@ -15,6 +15,7 @@ from fomm_cli.errors import FommError
 from fomm_cli.model.config import Frozen, ModelConfig, TrainConfig
 from fomm_cli.model.families import family_of
 from fomm_cli.model.family import FRAMING, Usual
+from fomm_cli.model.relative import Reach
 
 
 class AugmentationConfig(Frozen):
@@ -62,6 +63,9 @@ class DataConfig(Frozen):
         return value
 
 
+Size = Annotated[float, Field(ge=0, le=100)]
+
+
 class AnimateConfig(Frozen):
     """How the authors of a model would animate with it."""
 
@@ -71,10 +75,12 @@ class AnimateConfig(Frozen):
     """Scale movements by the ratio of the hulls of the two keypoint sets."""
     framing: float | None = Field(FRAMING, ge=1, le=8)
     """Side of the square that shows a face as in training, in longer sides of the head's box; null: no faces there."""
+    reach: tuple[Size, Size] | None = None
+    """How far points and frames move in what the network was trained on, see `Reach`; what `--clamp` goes by."""
 
     @property
     def usual(self) -> Usual:
-        return Usual(self.mode, self.adapt_scale, self.framing)
+        return Usual(self.mode, self.adapt_scale, self.framing, None if self.reach is None else Reach(*self.reach))
 
 
 class Config(Frozen):

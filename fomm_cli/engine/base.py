@@ -103,7 +103,7 @@ def check_motion(engine: Engine, mode: str, adapt_scale: bool) -> None:
 
 def usual_motion(engine: Engine) -> tuple[str, bool]:
     """The mode these weights are animated in where nobody says, and whether relative movements are scaled."""
-    mode, scaled, _ = engine.usual
+    mode, scaled, *_ = engine.usual
     if mode == "avd" and not engine.disentangles:  # its network is trained last, and may be still to come
         mode = "relative"
     return mode, scaled

@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from fomm_cli.errors import FommError, nearest
 from fomm_cli.model.config import AvdTrain, Frozen, ModelConfig, TrainConfig
 from fomm_cli.model.published import Published
-from fomm_cli.model.relative import Space
+from fomm_cli.model.relative import Reach, Space
 
 if TYPE_CHECKING:
     from fomm_cli.model.network import AnimationModel
@@ -34,6 +34,7 @@ class Usual(NamedTuple):
     mode: str = "relative"
     adapt_scale: bool = True
     framing: float | None = FRAMING
+    reach: Reach | None = None
 
 
 class Family(ABC):

@@ -6,21 +6,36 @@ picture, with or without a 2x2 frame at each.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fomm_cli.model.pose import inverse
+from fomm_cli.model.pose import inverse, joined, pick
 
 Array = NDArray[np.float64]
 
-POINT_LIMIT, FRAME_LIMIT = 0.6, 1.0
-"""How far a point goes from its anchor, and how large the logarithm of a frame's change gets, when limits are on."""
+
+class Reach(NamedTuple):
+    """How far the movements between two frames of a clip go that a network was trained on: 99.9 % of them stay within.
+
+    shift  of a point from its anchor, in units of [-1, 1]
+    frame  Frobenius norm of the logarithm of a frame's change; 0 without frames
+    """
+
+    shift: float = 0.48
+    frame: float = 0.8
+
+
+BEYOND = 1.25
+"""When limits are on, movements go no further than this times the reach."""
 
 FLATTEST, THINNEST = 0.15, 6.0
 """When limits are on: the least determinant of a frame's change, and the largest ratio of its two stretches."""
+
+BLOCK = 4096
+"""Frames that are worked on at once."""
 
 NEAR = 0.01
 """Residuals below this, in units of [-1, 1], count alike when a similarity is fitted."""
@@ -73,8 +88,12 @@ class Space(Protocol):
         """The channels of both together."""
         ...
 
-    def limited(self, channels: Array) -> Array:
+    def limited(self, channels: Array, reach: Reach) -> Array:
         """Channels that no renderer tears on; the same numbers where nothing comes near a limit."""
+        ...
+
+    def reach(self, channels: Array) -> Reach:
+        """Of these movements, whatever their anchors were."""
         ...
 
     def mirrored(self, channels: Array, partner: list[int]) -> Array:
@@ -111,12 +130,18 @@ class PointSpace:
         return self._pose(points, frames)
 
     def channels(self, poses: Any) -> Array:
+        return in_blocks(lambda rows: self._channels(pick(poses, rows)), len(poses[0]))
+
+    def _channels(self, poses: Any) -> Array:
         shift = np.asarray(poses[0], dtype=np.float64) - self._points
         if self._frames is None:
             return _flat(shift, None)
         return _flat(shift, logarithm(np.asarray(poses[1], dtype=np.float64) @ inverse(self._frames)))
 
     def poses(self, channels: Array) -> Any:
+        return joined([self._poses(channels[rows]) for rows in blocks(len(channels))])
+
+    def _poses(self, channels: Array) -> Any:
         shift, log = self._parted(channels)
         points = (self._points + shift).astype(self.anchor[0].dtype)
         if log is None or self._frames is None:
@@ -125,6 +150,13 @@ class PointSpace:
 
     def split(self, channels: Array) -> Split:
         """The similarity about the anchor's centre that most points agree with; of less than three only a shift."""
+        parts = [self._split(channels[rows]) for rows in blocks(len(channels))]
+        heads, rests, totals, lefts = zip(*parts, strict=True)
+        total, left = sum(totals), sum(lefts)
+        return Split(np.concatenate(heads), np.concatenate(rests), max(0.0, 1 - left / total) if total > 1e-12 else 1.0)
+
+    def _split(self, channels: Array) -> tuple[Array, Array, float, float]:
+        """Head and rest, and how much moves: before and after."""
         shift, log = self._parted(channels)
         still, moved = self._centred(np.zeros((1, *shift.shape[1:])))[0], self._centred(shift)
         k, b = similarity(still, moved)
@@ -133,9 +165,12 @@ class PointSpace:
         total, left = (float(np.square(np.abs(moves)).sum()) for moves in (moved - still, local))
         if log is not None:
             log = logarithm(inverse(_as_matrix(k)) @ exponential(log))
-        return Split(head, _flat(_real(local), log), max(0.0, 1 - left / total) if total > 1e-12 else 1.0)
+        return head, _flat(_real(local), log), total, left
 
     def join(self, head: Array, rest: Array) -> Array:
+        return in_blocks(lambda rows: self._joined(head[rows], rest[rows]), len(rest))
+
+    def _joined(self, head: Array, rest: Array) -> Array:
         shift, log = self._parted(rest)
         k, b = np.exp(head[:, 0] + 1j * head[:, 1]), head[:, 2] + 1j * head[:, 3]
         still = self._centred(np.zeros((1, *shift.shape[1:])))[0]
@@ -144,9 +179,18 @@ class PointSpace:
             log = logarithm(_as_matrix(k) @ exponential(log))
         return _flat(_real(moved - still), log)
 
-    def limited(self, channels: Array) -> Array:
+    def limited(self, channels: Array, reach: Reach) -> Array:
+        return in_blocks(lambda rows: self._limited(channels[rows], reach), len(channels))
+
+    def _limited(self, channels: Array, reach: Reach) -> Array:
         shift, log = self._parted(channels)
-        return _flat(_soft(shift, POINT_LIMIT, 1), None if log is None else _unfolded(_soft(log, FRAME_LIMIT, 2)))
+        bent = None if log is None else _unfolded(_soft(log, BEYOND * reach.frame, 2))
+        return _flat(_soft(shift, BEYOND * reach.shift, 1), bent)
+
+    def reach(self, channels: Array) -> Reach:
+        shift, log = self._parted(channels)
+        frames = np.zeros(1) if log is None else np.linalg.norm(log, axis=(2, 3))
+        return Reach(*(float(np.quantile(sizes, 0.999)) for sizes in (np.linalg.norm(shift, axis=2), frames)))
 
     def mirrored(self, channels: Array, partner: list[int]) -> Array:
         shift, log = self._parted(channels)
@@ -168,6 +212,24 @@ class PointSpace:
         """Shifted points about the anchor's centre, as complex numbers (T, K)."""
         points = self._points - self._points.mean(axis=1, keepdims=True) + shift
         return points[..., 0] + 1j * points[..., 1]
+
+
+def blocks(count: int) -> list[slice]:
+    """Rows by some thousands."""
+    return [slice(first, min(first + BLOCK, count)) for first in range(0, max(count, 1), BLOCK)]
+
+
+def in_blocks(function: Callable[[slice], Array], count: int) -> Array:
+    """What `function` makes of some rows, of all: an hour of motion needs no more memory meanwhile than a minute."""
+    spans = blocks(count)
+    first = function(spans[0])
+    if len(spans) == 1:
+        return first
+    whole = np.empty((count, *first.shape[1:]), first.dtype)
+    whole[spans[0]] = first
+    for rows in spans[1:]:
+        whole[rows] = function(rows)
+    return whole
 
 
 def similarity(still: NDArray[Any], moved: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -245,6 +307,7 @@ def _soft(values: Array, limit: float, axes: int) -> Array:
     """Vectors (or matrices) no longer than `limit`; untouched up to 0.8 of it, smooth there."""
     over = tuple(range(-axes, 0))
     size = np.sqrt(np.square(values).sum(axis=over, keepdims=True))
+    limit = max(limit, 1e-9)
     knee = 0.8 * limit
     bent = knee + (limit - knee) * np.tanh((size - knee) / (limit - knee))
     return np.where(size > knee, values * (bent / np.maximum(size, 1e-12)), values)

@@ -10,6 +10,7 @@ import numpy as np
 
 from fomm_cli.errors import FommError, nearest
 from fomm_cli.model.families import family_of
+from fomm_cli.model.relative import Reach
 from fomm_cli.motion import loops
 from fomm_cli.motion.motion import FAR, Motion
 from fomm_cli.motion.smooth import smoothed
@@ -116,7 +117,7 @@ def steer(motion: Motion, controls: Controls, anchor: int | None = None) -> Stee
             )
     channels = channels * controls.motion_scale
     if controls.clamp == "auto" and controls.strengths != (1, 1, 1):
-        limited = space.limited(channels)
+        limited = space.limited(channels, motion.reach or Reach())
         steered.clamped = int((limited != channels).any(axis=1).sum())
         channels = limited
     steered.motion, steered.anchor = replace(motion, poses=space.poses(channels)), space.anchor

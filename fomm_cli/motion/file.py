@@ -10,6 +10,7 @@ Tensors: every field of the family's pose under its name, (T, ...) float32; `tim
     fomm.size            "[H, W]"                  fomm.align_corners  "1": -1 and 1 are centres of corner pixels
     fomm.detector        "sha256:..."              fomm.history     a list of commands
     fomm.last            seconds the last frame is shown, if not one step of the rate
+    fomm.reach           "[shift, frame]" of the detector's training data, see `Reach`, where it was measured
     fomm.anchor          a row, if one was chosen  fomm.mirror      {"partner": [...], "residual": r}
 
 and whatever else was there, which is kept.
@@ -31,6 +32,7 @@ from fomm_cli.errors import FommError, counted
 from fomm_cli.files import disk
 from fomm_cli.media.sequence import parse_rate
 from fomm_cli.model.families import family_of
+from fomm_cli.model.relative import Reach
 from fomm_cli.motion.motion import Motion
 from fomm_cli.version import __version__
 
@@ -92,6 +94,8 @@ def _metadata(motion: Motion, tick: Fraction) -> dict[str, str]:
         told["fomm.last"] = str(motion.last)
     if motion.anchor is not None:
         told["fomm.anchor"] = str(motion.anchor)
+    if motion.reach is not None:
+        told["fomm.reach"] = json.dumps(motion.reach)
     if motion.partner is not None:
         told["fomm.mirror"] = json.dumps({"partner": list(motion.partner), "residual": round(motion.residual, 6)})
     return told
@@ -166,6 +170,10 @@ def _motion(tensors: dict[str, Any], metadata: dict[str, str]) -> Motion:
         size = json.loads(take("size", "[0, 0]"))
         mirror = json.loads(take("mirror", "{}"))
         history = json.loads(take("history", "[]"))
+        reach = json.loads(take("reach", "null"))
+        far = None if reach is None else Reach(*(float(size) for size in reach))
+        if far is not None and not all(0 <= size <= 100 for size in far):
+            raise ValueError("reach")
         anchor = take("anchor")
         row = int(anchor) if anchor else None
         height, width = (int(side) for side in size)
@@ -200,6 +208,7 @@ def _motion(tensors: dict[str, Any], metadata: dict[str, str]) -> Motion:
         notes=told,
         sound=None if sound is None else sound.tobytes(),
         last=last or None,
+        reach=far,
     )
 
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from fomm_cli.errors import FommError
+from fomm_cli.model.relative import in_blocks
 from fomm_cli.motion.motion import SIZE, Motion
 
 SHORTEST = 1.0
@@ -22,10 +23,11 @@ def cut(motion: Motion) -> Motion:
 
     Two frames fit if their poses are alike and move alike. Of stretches that fit almost equally the longest is taken.
     """
-    first, after = _best(motion)
-    looped = motion[first:after]
+    _enough(motion)
     space = motion.space()
     channels = space.channels(motion.poses)
+    first, after = _best(motion, channels)
+    looped = motion[first:after]
     gap = channels[first] - channels[after]
     count = max(1, min(round(0.5 * float(motion.rate)), len(looped) // 4))
     rise = smoothstep((1 + np.arange(count)) / (count + 1))
@@ -56,11 +58,9 @@ def smoothstep(share: np.ndarray) -> np.ndarray:
     return t * t * (3 - 2 * t)
 
 
-def _best(motion: Motion) -> tuple[int, int]:
+def _best(motion: Motion, channels: np.ndarray) -> tuple[int, int]:
     """(first frame, the frame after the last), the latter being the one that is most like the first."""
-    _enough(motion)
     count = len(motion)
-    channels = motion.space().channels(motion.poses)
     speed = np.gradient(channels, axis=0)
     seconds = motion.seconds
     least = min(SHORTEST, float(seconds[-1] - seconds[0]) * 0.5)
@@ -69,8 +69,11 @@ def _best(motion: Motion) -> tuple[int, int]:
         i, j = (each.ravel() for each in np.meshgrid(firsts, lasts, indexing="ij"))
         fits = seconds[j] - seconds[i] >= least
         i, j = i[fits], j[fits]
-        moves = np.sqrt(np.square(speed[i] - speed[j]).mean(axis=1)) / SIZE
-        cost = motion.apart(i, j) + 0.25 * moves
+
+        def moves(rows: slice) -> np.ndarray:
+            return np.sqrt(np.square(speed[i[rows]] - speed[j[rows]]).mean(axis=1)) / SIZE
+
+        cost = motion.apart(i, j) + 0.25 * in_blocks(moves, len(i))
         good = np.flatnonzero(cost <= cost.min() * 1.1 + 1e-6)
         best = good[np.argmax((seconds[j] - seconds[i])[good])]
         return int(i[best]), int(j[best])

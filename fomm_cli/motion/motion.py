@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from fomm_cli.errors import FommError
 from fomm_cli.model.families import family_of
 from fomm_cli.model.pose import pick
-from fomm_cli.model.relative import Space
+from fomm_cli.model.relative import Reach, Space, in_blocks
 
 CLOSE = 0.3
 """Up to here poses are alike."""
@@ -50,6 +50,7 @@ class Motion:
     size           (H, W) of the frames the detector saw, the network's
     family         name of the family of models whose pose it is
     detector       "sha256:..." of the detector's weights; "" = not known
+    reach          how far movements go in what it was trained on; None = not measured
     time_base      seconds per tick of the clip's clock
     variable_rate  whether frames come at uneven times
     relative       poses are movements from an anchor that is not told: they fit any source and show no head
@@ -77,6 +78,7 @@ class Motion:
     notes: Mapping[str, str] = field(default_factory=dict)
     sound: bytes | None = None
     last: Fraction | None = None
+    reach: Reach | None = None
 
     def __len__(self) -> int:
         return len(self.times)
@@ -170,7 +172,12 @@ class Motion:
         if self.relative:  # movements alone have no size to be measured in
             channels = self.space().channels(self.poses)
             return np.sqrt(np.square(channels[list(second)] - channels[list(first)]).mean(axis=1)) / SIZE
-        return family_of(self.family).distance(pick(self.poses, list(first)), pick(self.poses, list(second)))
+        family, one, other = family_of(self.family), np.asarray(first, np.intp), np.asarray(second, np.intp)
+
+        def distance(rows: slice) -> NDArray[np.float64]:
+            return family.distance(pick(self.poses, one[rows]), pick(self.poses, other[rows]))
+
+        return in_blocks(distance, len(one))
 
 
 def jitter(points: NDArray[Any]) -> float:

@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
+COLUMNS = 64
+"""Channels that are smoothed at once."""
+
 NOISE = 1e-4
 """Variance of what a detector says of a coordinate, in squared units of [-1, 1]."""
 
@@ -24,9 +27,12 @@ def smoothed(channels: Array, seconds: Array, strength: float, cuts: Sequence[in
     """
     if strength == 0:
         return channels
-    edges = [0, *sorted(cuts), len(channels)]
-    density = 10 ** (3 - 4 * strength)
-    return np.concatenate([_smoothed(channels[a:b], seconds[a:b], density) for a, b in pairwise(edges)])
+    density, whole = 10 ** (3 - 4 * strength), np.empty_like(channels)
+    for first, end in pairwise([0, *sorted(cuts), len(channels)]):
+        for column in range(0, channels.shape[1], COLUMNS):  # each by itself: memory for a few of them
+            part = slice(first, end), slice(column, column + COLUMNS)
+            whole[part] = _smoothed(channels[part], seconds[first:end], density)
+    return whole
 
 
 def _smoothed(seen: Array, seconds: Array, density: float) -> Array:

@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 
+from fomm_cli.data.clips import ClipRef
 from fomm_cli.device import describe
 from fomm_cli.errors import FommError
+from fomm_cli.evaluate.reach import with_reach
 from fomm_cli.train import checkpoint, logs, shelf
 from fomm_cli.train.run import Options, Run, environment
 from fomm_cli.train.state import State
 from fomm_cli.weights.file import save_weights
 
 
-def finish(run: Run, state: State, options: Options) -> None:
-    """Write the finished network, the running average if there is one."""
+def finish(run: Run, state: State, options: Options, clips: Sequence[ClipRef]) -> None:
+    """Write the finished network, the running average if there is one, with the reach of the clips it has seen."""
     save_weights(
         run.weights,
         state.exported,
-        state.config,
+        with_reach(state.config, state.exported, clips),
         discriminator=state.discriminator,
         provenance=provenance(run, options, state.step, state.epoch, state.best)
         | {"device": describe(state.device), "processes": state.world.size},

@@ -244,7 +244,7 @@ def loop(
                         log.restart()
             save(run, state, log, clock, options.keep)
             if state.epoch >= epochs and world.first:
-                finish(run, state, options)
+                finish(run, state, options, split.train)
                 log.say(f"Finished: {run.weights}")
             elif clock.interrupted:
                 log.say(f"Stopped at step {state.step}, saved. Go on with: fomm resume {run.folder}")

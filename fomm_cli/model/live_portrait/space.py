@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from fomm_cli.errors import FommError
 from fomm_cli.model.live_portrait.pose import HeadPose, keypoints
-from fomm_cli.model.relative import Split
+from fomm_cli.model.relative import Reach, Split
 
 Array = NDArray[np.float64]
 
@@ -64,8 +64,11 @@ class HeadSpace:
     def join(self, head: Array, rest: Array) -> Array:
         return np.concatenate([head, rest[:, HEAD:]], axis=1)
 
-    def limited(self, channels: Array) -> Array:
+    def limited(self, channels: Array, reach: Reach) -> Array:
         return channels  # the networks that follow were trained on movements of any size, and stitching bounds them
+
+    def reach(self, channels: Array) -> Reach:
+        raise FommError("Motion of LivePortrait is not limited: stitching bounds it.", "Other families have a reach.")
 
     def mirrored(self, channels: Array, partner: list[int]) -> Array:
         raise FommError("Motion of LivePortrait cannot be mirrored.", "Mirror the clip, and extract it again.")

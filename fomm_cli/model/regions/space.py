@@ -19,12 +19,12 @@ class RegionSpace(PointSpace):
 
     anchor: Regions
 
-    def channels(self, poses: Any) -> Array:
+    def _channels(self, poses: Any) -> Array:
         if self._frames is None or poses.jacobian is None:
-            return super().channels(poses)
+            return super()._channels(poses)
         axes = np.asarray(poses.jacobian, dtype=np.float64)
         along = (axes * self._frames).sum(axis=-2, keepdims=True)
-        return super().channels(poses._replace(jacobian=np.where(along < 0, -axes, axes)))
+        return super()._channels(poses._replace(jacobian=np.where(along < 0, -axes, axes)))
 
     def _pose(self, points: Any, frames: Any) -> Regions:
         spans = frames is not None and self.anchor.covariance is not None
