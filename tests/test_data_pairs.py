@@ -218,5 +218,7 @@ def test_batches_that_cannot_be_say_so() -> None:
         PairSampler(7, 8)
     with pytest.raises(FommError, match="cannot be shared by 3 processes"):
         PairSampler(70, 8, world=3)
+    with pytest.raises(FommError, match="more than the 100,000,000 there may be"):
+        PairSampler(10**12, 8)
     with pytest.raises(ValueError, match="batch 5 of 4"):
         PairSampler(8, 2, start_batch=5)

@@ -413,3 +413,27 @@ def test_an_output_is_no_input_by_whatever_name(tmp_path: Path) -> None:
     with pytest.raises(FommError, match="an input, lies in"):
         disk.check_distinct(tmp_path, clip)
     disk.check_distinct(tmp_path / "result.mp4", clip)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="pipes with names")
+@pytest.mark.parametrize("reads", ["payload", "torch", "clip", "list"])
+def test_a_pipe_is_refused_instead_of_waited_for(tmp_path: Path, reads: str) -> None:
+    from fomm_cli.data.clips import open_clip
+    from fomm_cli.data.split import named
+    from fomm_cli.files.torch_file import read_tensors
+
+    pipe = tmp_path / "pipe.mp4"
+    os.mkfifo(pipe)
+    read = {
+        "payload": lambda: disk.check_payload(pipe, "a file"),
+        "torch": lambda: read_tensors(pipe, "checkpoint", ""),
+        "clip": lambda: open_clip(pipe),
+        "list": lambda: named(pipe, []),
+    }[reads]
+    # The other end is open, so that a failure is no hang: what is read is empty.
+    other = os.open(pipe, os.O_RDWR | os.O_NONBLOCK)
+    try:
+        with pytest.raises(FommError, match="is a pipe or a device"):
+            read()
+    finally:
+        os.close(other)

@@ -68,6 +68,12 @@ def test_printable_keeps_what_is_written_in_any_language() -> None:
         ("[" * 5000, "not valid YAML"),
         ("model:\n  detector:\n    pad: 1000\n", "pad"),
         ("data:\n  frame_shape: [127, 127]\n", "multiples of"),
+        (f"train:\n  num_epochs: {'9' * 5000}\n", "not valid YAML"),
+        ("name: 2020-13-45\n", "not valid YAML"),
+        ("train:\n  lr_generator: .inf\n", "train.lr_generator"),
+        ("train:\n  ema: .nan\n", "train.ema"),
+        ("train:\n  scales: []\n", "train.scales"),
+        ("train:\n  scales: [1, -1]\n", "train.scales"),
     ],
 )
 def test_configs_that_mean_something_else_are_refused(tmp_path: Path, text: str, said: str) -> None:

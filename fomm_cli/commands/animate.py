@@ -357,10 +357,11 @@ def _rate(text: str) -> Fraction:
 
 def _check_given(path: Path) -> None:
     """Refuse an address and what is no file; whether it exists is another question."""
+    from fomm_cli.files.disk import check_endless
+
     if re.match(r"[a-z][a-z0-9+.-]+:/", str(path), re.IGNORECASE):
         raise FommError("It is an address, and nothing is fetched here.", "Download it and name the file.")
-    if path.exists() and not path.is_file() and not path.is_dir():
-        raise FommError(f"{path} is a pipe or a device.", "Save it to a file first.")
+    check_endless(path)
 
 
 def _usage(option: str, check: Callable[[Any], T], value: Any) -> T:

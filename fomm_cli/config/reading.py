@@ -75,7 +75,7 @@ def read(source: str | Path, overrides: list[str] | None = None) -> Loaded:
         )
     try:
         tree = yaml.load(text, _Once)
-    except (yaml.YAMLError, RecursionError) as error:
+    except (yaml.YAMLError, RecursionError, ValueError) as error:  # ValueError: of a date or a number that cannot be
         raise FommError(f"{name} is not valid YAML: {' '.join(str(error).split())}") from error
     if not tree:
         raise FommError(f"{name} is empty: it sets no key.", "`fomm config show vox-256` prints a complete file.")
@@ -141,7 +141,7 @@ def _override(tree: dict[str, Any], override: str) -> None:
         raise FommError(f"There is no key {key}.", _nearest_key(key))
     try:
         value = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
         raise FommError(f"--set {override}: the value is not valid YAML.") from error
     *parents, leaf = key.split(".")
     model = tree.get("model")

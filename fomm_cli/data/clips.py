@@ -15,7 +15,7 @@ from typing import Literal, Protocol
 import numpy as np
 
 from fomm_cli.errors import FommError
-from fomm_cli.files.disk import explain_os_error
+from fomm_cli.files.disk import check_endless, explain_os_error
 from fomm_cli.media.image import open_image, rgb
 from fomm_cli.media.sequence import SUFFIXES, image_files
 
@@ -106,6 +106,7 @@ def open_clip(path: str | Path) -> Clip:
 
 
 def _open(path: Path, kind: Kind) -> Clip:
+    check_endless(path)
     if kind == "folder":
         return FolderClip(path)
     if kind == "strip":

@@ -60,6 +60,11 @@ class PairSampler(Sampler[list[Key]]):
                 f"The batch of {batch_size} is larger than the {n_items} items of an epoch.",
                 f"Set train.batch_size to at most {n_items}, or raise train.num_repeats.",
             )
+        if n_items > LARGEST_EPOCH:
+            raise FommError(
+                f"An epoch of {n_items:,} pairs is more than the {LARGEST_EPOCH:,} there may be.",
+                "Lower train.num_repeats: a training ends by epochs, and each is its own order.",
+            )
         self.n_items, self.batch_size, self.seed = n_items, batch_size, seed
         self.rank, self.world = rank, world
         self.batches = n_items // batch_size
@@ -82,6 +87,9 @@ class PairSampler(Sampler[list[Key]]):
             start = batch * self.batch_size + self.rank * share
             yield [(self.epoch, int(index)) for index in order[start : start + share]]
 
+
+LARGEST_EPOCH = 100_000_000
+"""Its order is held in memory, eight bytes a pair."""
 
 ATTEMPTS = 50
 

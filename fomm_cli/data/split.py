@@ -8,6 +8,7 @@ from pathlib import Path
 from fomm_cli.data.clips import IMAGES, ClipRef, find_clip
 from fomm_cli.data.pairs import generator
 from fomm_cli.errors import FommError, nearest
+from fomm_cli.files.disk import check_endless
 from fomm_cli.media.sequence import natural_key
 
 TEST_SHARE = 0.2
@@ -135,6 +136,7 @@ def _inner(folder: Path) -> Path | None:
 
 def named(listed: Path, clips: list[ClipRef]) -> list[ClipRef]:
     """The clips that a text file names, one a line; FommError for a name that is no clip's, or if there is none."""
+    check_endless(listed)
     known = {ref.path.name: ref for ref in clips} | {ref.name: ref for ref in clips}
     try:
         names = [line.strip() for line in listed.read_text(encoding="utf-8-sig").splitlines() if line.strip()]

@@ -203,12 +203,20 @@ def cache_dir() -> Path:
     return Path(named).expanduser() if named else Path.home() / ".cache" / "fomm"
 
 
+def check_endless(path: str | Path) -> None:
+    """Refuse pipes, sockets and devices: to read one may take for ever. What is not there is left to who opens it."""
+    path = Path(path)
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise FommError(f"{path} is a pipe or a device.", "Save it to a file first.")
+
+
 def check_payload(path: str | Path, what: str) -> None:
     """Refuse what so often lies where a file should be: nothing, a Git-LFS pointer, an HTML page.
 
     what   names the thing in the message, such as "the weights file"
     """
     path = Path(path)
+    check_endless(path)
     try:
         with path.open("rb") as file:
             head = file.read(512)

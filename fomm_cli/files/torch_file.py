@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from fomm_cli.errors import FommError
-from fomm_cli.files.disk import explain_os_error
+from fomm_cli.files.disk import check_endless, explain_os_error
 
 
 def read_tensors(path: str | Path, what: str, hint: str) -> Any:
@@ -20,6 +20,7 @@ def read_tensors(path: str | Path, what: str, hint: str) -> Any:
     hint   what to do about a damaged one
     Raises FommError: damaged or of another kind; refused, because its pickle names code.
     """
+    check_endless(path)
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:

@@ -5,7 +5,7 @@ A family derives its own from them (`model/<family>/config.py`), so that no pres
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, model_validator
 
@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, model_validat
 class Frozen(BaseModel):
     """A section: read-only, an unknown key is an error, the docstring under a field is its description."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
 
 
 class ModelConfig(Frozen):
@@ -93,7 +93,7 @@ class TrainConfig(Frozen):
     """Rates are multiplied by 0.1 at these epochs."""
     warmup_steps: int = Field(0, ge=0)
     """Rates rise to their value over this many first steps."""
-    scales: tuple[float, ...] = (1.0, 0.5, 0.25, 0.125)
+    scales: tuple[Annotated[float, Field(gt=0, le=1)], ...] = Field((1.0, 0.5, 0.25, 0.125), min_length=1)
     """Pyramid scales of the perceptual loss."""
     perceptual_network: Literal["vgg19", "compact"] = "vgg19"
     """`vgg19`: torchvision's, as published. `compact`: a 16 times smaller distillation."""
