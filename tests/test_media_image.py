@@ -175,6 +175,12 @@ def test_boxes() -> None:
     assert shaped(Box(0, 0, 30, 40), 2.0) == Box(-25, 0, 80, 40)
 
 
+@pytest.mark.parametrize("side", [100, 112, 384])
+def test_a_side_that_is_no_power_of_two_fits_pictures_of_every_height(side: int) -> None:
+    for height in range(100, 420, 3):  # 112 * (116 / 112) is a little more than 116
+        assert fit(np.zeros((height, 275, 3), np.uint8), (side, side)).shape == (side, side, 3)
+
+
 def test_fit_is_centred_to_a_fraction_of_a_pixel_and_never_squashes() -> None:
     ramp = np.repeat(np.arange(41, dtype=np.uint8)[None] * 5, 20, axis=0)[..., None].repeat(3, axis=2)
     square = fit(ramp, (10, 10))  # the window is 20 wide and begins at 10.5: its middle is the ramp's

@@ -166,7 +166,7 @@ def fit(frame: Frame, size: tuple[int, int], box: Box | None = None) -> Frame:
     if (height, width) == size:
         return frame
     scale = min(height / size[0], width / size[1])
-    tall, wide = size[0] * scale, size[1] * scale
+    tall, wide = min(size[0] * scale, height), min(size[1] * scale, width)  # rounding must not reach beyond the picture
     left, top = (width - wide) / 2, (height - tall) / 2
     window = (left, top, left + wide, top + tall)
     picture = Image.fromarray(np.ascontiguousarray(frame))
