@@ -145,8 +145,9 @@ def render_clip(
         shown = driving if any(layout != "result" for _, layout in outputs) else None
         timing, points = roles[0].steered.motion, []
         drawn = threaded(_drawn(roles, shown), 4 * stage.runner.batch)
-        depth = max(1, min(4, _AHEAD // (3 * stage.size[0] * stage.size[1])))
-        with contextlib.closing(threaded(_composed(stage, drawn, settings.background), depth)) as ready:
+        composed = _composed(stage, drawn, settings.background)
+        depth = min(4, _AHEAD // (6 * stage.size[0] * stage.size[1]))  # a thread has one at hand, too
+        with contextlib.closing(threaded(composed, depth) if depth else composed) as ready:
             for count, step in enumerate(ready, 1):
                 for picture, writer in writers:
                     frame = picture(stage, step)
@@ -223,7 +224,9 @@ def _drawn(roles: list[Role], shown: Driving | None) -> Iterator[tuple[list[Part
                 yield list(parts), step
 
 
-def _composed(stage: Stage, drawn: Generator[tuple[list[Part], Step], None, None], background: str) -> Iterator[Step]:
+def _composed(
+    stage: Stage, drawn: Generator[tuple[list[Part], Step], None, None], background: str
+) -> Generator[Step, None, None]:
     backdrop = None if background == "keep" else Backdrop(background, stage.still)
     with contextlib.closing(drawn):
         for parts, step in drawn:
