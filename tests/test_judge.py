@@ -65,7 +65,9 @@ def test_what_is_not_here_is_left_out_with_one_line() -> None:
     assert found.names == ("l1", "psnr")
     assert not found.observers
     assert "\n" not in found.left_out
-    assert found.left_out.startswith("Validation leaves out LPIPS (AlexNet's weights are not here) and AKD (face-box, ")
+    assert found.left_out.startswith(
+        "Validation leaves out LPIPS (AlexNet's weights are not here) and AKD (face-landmarks "
+    )
 
 
 def test_packages_and_sizes_that_lack_are_said(monkeypatch: pytest.MonkeyPatch) -> None:

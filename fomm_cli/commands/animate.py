@@ -255,7 +255,7 @@ def demo(
     console = Console(stderr=True, highlight=False)
     runner = opened(weights, device, engine, precision, console)
     # The clips begin as the portraits look, mouth shut; where the heads are nearest to each other, a mouth is open.
-    settings = Settings(anchor="first", force=force, size=256)
+    settings = Settings(anchor="first", force=force, size=256 if runner.motion_size else None)
     source, driving = sample_of(weights) if sample is None else SAMPLES[sample]
     with frame_progress(console) as progress:
         report = animate_clip(runner, source, driving, outputs, settings, progress)

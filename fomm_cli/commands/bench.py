@@ -158,7 +158,7 @@ def _sections(result: AnimateBench) -> list[tuple[str, list[str], list[list[str]
     keys = ["ms_median", "ms_p95", "ms_min", "fps", "ratio"]
 
     def speeds(table: dict[str, dict[str, float]]) -> list[list[str]]:
-        return [[way, *(f"{row[key]:.4g}" for key in keys)] for way, row in table.items()]
+        return [[way, *(_number(row[key]) for key in keys)] for way, row in table.items()]
 
     gates = [
         [way, f"{row['levels']:.0f}", f"{row['psnr']:.1f}", f"{row['keypoints']:.5f}"]
@@ -173,6 +173,10 @@ def _sections(result: AnimateBench) -> list[tuple[str, list[str], list[list[str]
     if result.files is not None:
         sections.append(("Files", ["what", "value"], _files(result.files)))
     return sections
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.4g}"
 
 
 def _files(files: dict[str, Any]) -> list[list[str]]:

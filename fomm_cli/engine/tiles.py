@@ -30,7 +30,8 @@ class Pool(threading.local):
         """float32 of any content; the next `take` of the name overwrites it."""
         count = math.prod(shape)
         if name not in self._buffers or self._buffers[name].numel() < count:
-            self._buffers[name] = torch.empty(count)
+            with torch.inference_mode(False):  # its next user may run outside of it
+                self._buffers[name] = torch.empty(count)
         return self._buffers[name][:count].view(shape)
 
 
