@@ -131,3 +131,12 @@ def test_check_goes_on_after_a_wrong_file(tmp_path: Path, capsys: pytest.Capture
     assert "2 of 3 configurations are wrong" in said.err
     assert main(["config", "check", str(bad)]) == 1
     assert "model.num_kps" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "change", ["toon-64 model.num_kp", "tps-toon-128 model.num_tps", "mraa-toon-128 model.num_regions"]
+)
+def test_numbers_of_points_are_bounded(change: str, capsys: pytest.CaptureFixture[str]) -> None:
+    preset, key = change.split()
+    assert main(["train", preset, "--data", "none", "--set", f"{key}=100000", "--dry-run"]) == 1
+    assert key in capsys.readouterr().err

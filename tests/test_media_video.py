@@ -384,3 +384,12 @@ def test_clock_holds_both_rates() -> None:
     assert clock(NTSC, Fraction(1, 1000)) == Fraction(1, 30000)
     assert clock(Fraction(25), Fraction(1, 90000)) == Fraction(1, 90000)
     assert clock(Fraction(123457, 1000), Fraction(1, 90001)) == Fraction(1, 90000)
+
+
+@pytest.mark.parametrize("name", ["a:b.mp4", "a:b.gif"])
+def test_a_colon_in_a_name_is_no_protocol(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    with VideoWriter(Path(name), Fraction(25)) as writer:
+        for frame in shades(3, 16, 16):
+            writer.write(frame)
+    assert sum(1 for _ in read_frames(Path(name))) == 3

@@ -233,7 +233,8 @@ class _Movie:
         if suffix in {".mp4", ".m4v", ".mov"}:  # which without use_metadata_tags keep a few names only
             options = {"movflags": "+faststart" + ("+use_metadata_tags" if mark else "")}
         kind = {".m4v": "mp4", ".mkv": "matroska"}.get(suffix, suffix[1:])
-        self._container = av.open(str(path), "w", format=kind, container_options=options)
+        target = str(path.absolute())  # a colon in a relative name would make it a protocol's
+        self._container = av.open(target, "w", format=kind, container_options=options)
         self._container.metadata.update({} if mark is None else mark.tags)
         codec, self._pixels, settings = coding
         try:
@@ -314,7 +315,7 @@ class _Gif:
     def __init__(self, path: Path, rate: Fraction, size: tuple[int, int], mark: Mark | None) -> None:
         self._path, self._mark = path, mark
         self._tick = Fraction(1, 100)
-        self._container = av.open(str(path), "w", format="gif")
+        self._container = av.open(str(path.absolute()), "w", format="gif")
         stream: Any = self._container.add_stream("gif", rate=rate)
         stream.height, stream.width = size
         stream.pix_fmt = "pal8"

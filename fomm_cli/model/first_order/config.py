@@ -91,7 +91,7 @@ class FirstOrderConfig(ModelConfig):
 
     family: Literal["first_order"] = "first_order"
     """The family of motion models."""
-    num_kp: int = Field(10, ge=1)
+    num_kp: int = Field(10, ge=1, le=500)
     """Keypoints."""
     estimate_jacobian: bool = True
     """Local affine motion around each keypoint; false is the zero-order model (Monkey-Net's motion)."""

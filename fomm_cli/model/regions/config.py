@@ -94,7 +94,7 @@ class RegionsConfig(ModelConfig):
 
     family: Literal["regions"] = "regions"
     """The family of motion models."""
-    num_regions: int = Field(10, ge=1)
+    num_regions: int = Field(10, ge=1, le=500)
     """Regions."""
     estimate_jacobian: bool = True
     """Without `detector.pca`: axes from a learned map (true), or none and places only (false)."""

@@ -52,7 +52,7 @@ class ThinPlateConfig(ModelConfig):
     """The family of motion models."""
     align_corners: Literal[True] = True
     """The warp's convention: -1 and 1 are the centres of the corner pixels. This family has no other."""
-    num_tps: int = Field(10, ge=1)
+    num_tps: int = Field(10, ge=1, le=100)
     """Splines, of five points each."""
     bg: bool = True
     """A network for the motion of what lies behind, in training and reconstruction; false where nothing lies behind."""
