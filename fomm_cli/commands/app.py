@@ -31,7 +31,6 @@ from fomm_cli.commands.train import resume, train
 from fomm_cli.commands.web import web
 from fomm_cli.commands.weights import weights_app
 from fomm_cli.errors import FommError, UsageError
-from fomm_cli.files.disk import explain_os_error
 from fomm_cli.files.listener import listener
 from fomm_cli.version import __version__
 
@@ -109,6 +108,8 @@ def main(argv: list[str] | None = None) -> int:
     except BrokenPipeError:
         return 1
     except OSError as error:
+        from fomm_cli.files.disk import explain_os_error
+
         if error.errno is None or (error.filename is None and error.errno not in _OUTPUT):
             raise
         if error.filename is None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import secrets
 from enum import StrEnum
 from pathlib import Path
 
@@ -56,6 +55,7 @@ def web(
 
     Other machines are served only with --host, and then ask for a token. Files are gone when the server is.
     """
+    import secrets
     import webbrowser
 
     from rich.console import Console

@@ -31,7 +31,7 @@ class KeypointDetector(nn.Module):
             nn.init.zeros_(self.jacobian.weight)
             assert self.jacobian.bias is not None
             with torch.no_grad():
-                self.jacobian.bias.copy_(torch.tensor([1.0, 0.0, 0.0, 1.0]).repeat(maps))
+                self.jacobian.bias.view(maps, 4).copy_(torch.tensor([1.0, 0.0, 0.0, 1.0]))
 
     def forward(self, image: Tensor) -> Keypoints:
         features = self.predictor(self.down(image))
