@@ -182,6 +182,7 @@ def render_clip(
         cut=told(stage.how, driving.how),
         warnings=list(dict.fromkeys([*stage.warnings, *warnings])),
         faces=[_told(role) for role in roles] if settings.paste else [],
+        heads=first.heads,
     )
 
 
@@ -254,7 +255,11 @@ def _check_layout(stage: Stage, driving: Driving, path: str | Path, layout: str,
 def _told(role: Role) -> Face:
     anchor = role.anchor
     return Face(
-        role.scene.box, role.driving.path, anchor.index if anchor else None, anchor.distance if anchor else None
+        role.scene.box,
+        role.driving.path,
+        anchor.index if anchor else None,
+        anchor.distance if anchor else None,
+        role.heads,
     )
 
 

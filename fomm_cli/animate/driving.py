@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Protocol
 
 from fomm_cli.animate.crops import cut
+from fomm_cli.animate.heads import head_share, seen_heads
 from fomm_cli.animate.runner import Runner
 from fomm_cli.animate.scene import check_picture
 from fomm_cli.animate.settings import Progress, Settings
@@ -39,6 +40,7 @@ class Driving(Protocol):
     weight                  bytes that it keeps
     box                     the part of a clip that the network sees
     how                     what the crop auto came to, to be told
+    head                    how much of that part the head is, where one was looked for and seen: see `heads.head_share`
     mute                    why the sound that is there cannot be decoded, else empty
     warnings                what was left out of a damaged clip
     """
@@ -50,6 +52,7 @@ class Driving(Protocol):
     has_pictures: bool
     box: Box | None
     how: str
+    head: float | None
 
     @property
     def mute(self) -> str: ...
@@ -167,7 +170,9 @@ class Clip:
 
             box, how = cut(text, (height, width), aspect, look, settings.face_detector, engine.usual.framing)
         self._middle = box is None
-        return box or center_box(height, width, aspect), how
+        box = box or center_box(height, width, aspect)
+        self.head = head_share(seen_heads(first, [box], engine, settings.face_detector)[0], box)
+        return box, how
 
 
 class MotionFile:
@@ -176,6 +181,7 @@ class MotionFile:
     has_pictures = False
     box: Box | None = None
     how = ""
+    head: float | None = None
     warnings: Sequence[str] = ()
     mute = ""
 

@@ -28,6 +28,7 @@ class Patch:
 
     window  what of the picture it reaches
     sides   those at which there is something to match: not where the picture ends
+    pin     share of the part's side over which movement dies away towards them
     """
 
     def __init__(self, scene: Scene, paste: Paste, look: Look) -> None:
@@ -36,6 +37,7 @@ class Patch:
         self._enlarger: Enlarger | None = None
         self._share: Map | None = None
         self._asked = paste
+        self.pin = PIN if paste.pin is None else paste.pin
         height, width = scene.picture.shape[:2]
         box, engine = scene.box, scene.runner.engine
         left, top, right, bottom = (int(edge) for edge in box.edges)
@@ -47,9 +49,8 @@ class Patch:
             self._paste = affine.Paste(scene.matrix, np.minimum.outer(*mask), (height, width))
             self.window = self._paste.box
             return
-        pin = PIN if paste.pin is None else paste.pin
-        if pin and engine.motion_size is not None:
-            scene.taper = np.minimum.outer(*fade(engine.motion_size, self.sides, pin))
+        if self.pin and engine.motion_size is not None:
+            scene.taper = np.minimum.outer(*fade(engine.motion_size, self.sides, self.pin))
         x, y = max(left, 0), max(top, 0)
         self.window = Box(x, y, min(right, width) - x, min(bottom, height) - y)
         down, across = fade((box.height, box.width), self.sides, paste.feather)
@@ -86,8 +87,7 @@ class Patch:
         if taper is not None:
             x = box.left + np.linspace(0, box.width - 1, taper.shape[1])
             y = box.top + np.linspace(0, box.height - 1, taper.shape[0])
-            pin = PIN if asked.pin is None else asked.pin
-            self.scene.taper = np.minimum(taper, self._ahead(near, x, y, pin))
+            self.scene.taper = np.minimum(taper, self._ahead(near, x, y, self.pin))
 
     def _ahead(self, others: Sequence[Patch], x: NDArray[Any], y: NDArray[Any], width: float) -> Map:
         """0 where another part's box lies as deep, 1 where its own lies deeper by `width`."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from fomm_cli.animate.driving import Driving
+from fomm_cli.animate.heads import head_share, unlike
 from fomm_cli.animate.scene import Scene
 from fomm_cli.animate.settings import Progress, Settings, parse_anchor
 from fomm_cli.errors import FommError, counted
@@ -33,6 +34,11 @@ class Role:
     steered: Steered
     settings: Settings
     warnings: list[str]
+
+    @property
+    def heads(self) -> tuple[float | None, float | None]:
+        """How much of the source and of the clip the head is; None where none was seen."""
+        return head_share(self.scene.head, self.scene.box), self.driving.head
 
     def moved(self, span: slice) -> tuple[Any, Any]:
         """The poses of some frames, and as the source takes them."""
@@ -63,6 +69,8 @@ def cast(
         anchor, steered = _steered(scene, motion, settings)
         if anchor is not None and anchor.distance is not None and anchor.distance > FAR:
             warnings.append(_far(anchor))
+        which = f" of face {number}" if len(scenes) > 1 else ""
+        warnings += unlike(head_share(scene.head, scene.box), own.head, which)
         warnings += steered.warnings if own is driving else [*own.warnings, *steered.warnings]
         roles.append(Role(scene, own, motion, anchor, steered, settings, warnings))
     if not others:

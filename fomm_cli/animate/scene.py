@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from fomm_cli.animate import crops
 from fomm_cli.animate.compose import Enlarger, Map, Part
+from fomm_cli.animate.heads import seen_heads
 from fomm_cli.animate.runner import Runner, check_frame
-from fomm_cli.boxes import Box, center_box
+from fomm_cli.boxes import Box, Edges, center_box
 from fomm_cli.engine.base import Engine
 from fomm_cli.errors import FommError
 from fomm_cli.media import affine
@@ -40,9 +41,11 @@ class Scene:
     taper    (h, w) of the engine's `motion_size`: how freely each place moves; None = all of it
     rest     what the network drew of the source in its own pose, where `needs_rest`; known once something was drawn
     how      what the crop auto came to, to be told; empty where it was not asked
+    head     the head in it, where one was looked for and seen
     """
 
     how = ""
+    head: Edges | None = None
 
     def __init__(
         self,
@@ -187,6 +190,7 @@ def open_scene(
     crop, how = source_crop(runner, picture, path, crop_source, face_detector)
     scene = Scene(runner, picture, crop, family, size, detail, alpha)
     scene.path, scene.how = path, how
+    scene.head = seen_heads(picture, [scene.box], runner.engine, face_detector)[0]
     return scene
 
 

@@ -63,12 +63,16 @@ class Credentials(NamedTuple):
 
 
 class Face(NamedTuple):
-    """A part of a picture that was animated: where, by what, and from which of its frames."""
+    """A part of a picture that was animated: where, by what, and from which of its frames.
+
+    heads  how much of the source's part and of the clip's the head is, by its longer side; None where none was seen
+    """
 
     box: Box
     driving: Path
     anchor: int | None
     distance: float | None
+    heads: tuple[float | None, float | None] = (None, None)
 
 
 @dataclass(frozen=True)
@@ -113,6 +117,7 @@ class Report:
     jitter            root mean square of second differences of the rendered points, in pixels a frame squared
     loop_jump         the step over a loop's end in steps of the usual size; None without --loop
     faces             with paste-back: the parts that moved
+    heads             as in `Face`, of the first part
     cut               what the crop auto came to; empty where it was not asked
     seconds           from the first frame read to the last file finished
     """
@@ -134,6 +139,7 @@ class Report:
     cut: str = ""
     warnings: list[str] = field(default_factory=list)
     faces: list[Face] = field(default_factory=list)
+    heads: tuple[float | None, float | None] = (None, None)
 
 
 class Still(NamedTuple):

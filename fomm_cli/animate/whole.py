@@ -11,6 +11,7 @@ import numpy as np
 from fomm_cli.animate.compose import Part, looker, rounded
 from fomm_cli.animate.crops import crop_box
 from fomm_cli.animate.faces import choose
+from fomm_cli.animate.heads import held, seen_heads
 from fomm_cli.animate.patch import Patch
 from fomm_cli.animate.runner import Runner
 from fomm_cli.animate.scene import Scene, check_picture, open_picture, open_scene, shrunk, source_crop
@@ -46,8 +47,11 @@ class Whole:
         self.still = self.source if faces[0].alpha is None else np.dstack([self.source, faces[0].alpha])
         look = looker(self.still)
         self.patches = [Patch(scene, paste, look) for scene in faces]
-        for patch in self.patches:
+        for number, patch in enumerate(self.patches):
             patch.part_from([other for other in self.patches if other is not patch])
+            if patch.scene.taper is not None:
+                which = f" of face {number}" if len(faces) > 1 else ""
+                self.warnings += held(patch.scene.head, patch.scene.box, patch.sides, patch.pin, which)
 
     path: Path | None = None
     how = ""
@@ -116,6 +120,9 @@ def open_stage(
         crop, _ = source_crop(runner, picture, path, settings.crop_source, settings.face_detector)
         crops = [crop_box("center", extent, engine.size[1] / engine.size[0]) if crop is None else crop]
     scenes = [Scene(runner, picture, crop, family, None, settings.detail, alpha) for crop in crops]
+    heads = seen_heads(picture, [scene.box for scene in scenes], engine, settings.face_detector)
+    for scene, head in zip(scenes, heads, strict=True):
+        scene.head = head
     stage = Whole(scenes, paste, warnings)
     stage.path = path
     return stage

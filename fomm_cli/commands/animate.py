@@ -301,6 +301,8 @@ def tell(report: Report, console: Any) -> None:
     if report.anchor is not None:
         assert report.distance is not None
         parts.append(f"anchor: frame {report.anchor}, pose distance {report.distance:.2f}")
+    if None not in report.heads:
+        parts.append("the head is {:.0%} of source and {:.0%} of clip".format(*report.heads))
     parts.append("with sound" if report.has_audio else "no sound")
     console.print(" · ".join(parts), markup=False, soft_wrap=True)
 
@@ -324,11 +326,13 @@ def document(report: Report, runner: Engine, mode: str) -> dict[str, Any]:
                 "driving": str(face.driving),
                 "anchor": face.anchor,
                 "pose_distance": face.distance,
+                "heads": _shares(face.heads),
             }
             for face in report.faces
         ],
         "crop_driving": None if report.crop_driving is None else list(report.crop_driving),
         "cut": report.cut,
+        "heads": _shares(report.heads),
         "clamped": report.clamped,
         "jitter_px": round(report.jitter, 4),
         "loop_jump": None if report.loop_jump is None else round(report.loop_jump, 3),
@@ -337,6 +341,11 @@ def document(report: Report, runner: Engine, mode: str) -> dict[str, Any]:
         "fps": round(report.frames / max(report.seconds, 1e-9), 2),
         "warnings": report.warnings,
     }
+
+
+def _shares(heads: tuple[float | None, float | None]) -> list[float | None]:
+    """How much of source and clip the head is."""
+    return [None if share is None else round(share, 3) for share in heads]
 
 
 def _stem(path: Path) -> str:
