@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from fomm_cli.config.reading import load
-from fomm_cli.model.blocks import AntiAliasDownsample
+from fomm_cli.model.blocks import AntiAliasDownsample, UpBlock
 from fomm_cli.model.first_order.discriminator import Discriminator
 from fomm_cli.model.first_order.motion import candidates
 from fomm_cli.model.first_order.network import FirstOrderModel
@@ -166,3 +166,17 @@ def test_a_keypoint_discriminator_demands_keypoints() -> None:
     discriminator = Discriminator(load("vox-adv-256", ["model.discriminator.block_expansion=4"]).model)
     with pytest.raises(ValueError, match="keypoints"):
         discriminator(torch.rand(1, 3, 64, 64))
+
+
+def test_the_short_way_of_doubling_is_doubling() -> None:
+    """While it is trained, an up block skips the repeated pixels: same picture, same gradients, any size and layout."""
+    block = UpBlock(5, 7).double()
+    block.norm = torch.nn.Identity()
+    for layout in (torch.contiguous_format, torch.channels_last):
+        x = torch.randn(2, 5, 4, 3, dtype=torch.float64).contiguous(memory_format=layout).requires_grad_()
+        parts = [x, block.conv.weight, block.conv.bias]
+        short, plain = block.train()(x), block.eval()(x)
+        torch.testing.assert_close(short, plain)
+        weight = torch.randn_like(plain)
+        found, expected = (torch.autograd.grad((way * weight).sum(), parts) for way in (short, plain))
+        torch.testing.assert_close(found, expected)

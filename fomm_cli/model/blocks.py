@@ -55,10 +55,44 @@ class DownBlock(SameBlock):
 
 
 class UpBlock(SameBlock):
-    """Nearest doubling, then a 3x3 block: (B, C, H, W) to (B, out, 2H, 2W)."""
+    """Nearest doubling, then a 3x3 block: (B, C, H, W) to (B, out, 2H, 2W).
+
+    Trained on a processor in the shorter way; exports keep the plain one, and the fused engine has its own.
+    """
 
     def forward(self, x: Tensor) -> Tensor:
+        if self.training and x.device.type == "cpu":
+            return F.relu(self.norm(doubled_convolution(x, self.conv.weight, self.conv.bias)))
         return super().forward(F.interpolate(x, scale_factor=2, mode="nearest"))
+
+
+def doubled_convolution(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """Nearest doubling, then a 3x3 convolution with padding 1, without the repeated pixels: 2.25 times less work.
+
+    Of the three rows under the kernel two are the same row of the small map: the lower two at an even output row, the
+    upper two at an odd one; likewise columns. So each of the four phases of the output is a 2x2 convolution of the
+    small map, its weights sums of the given ones. All four are computed at once, and their pixels interleaved.
+
+    x        (B, C, H, W)
+    weight   (out, C, 3, 3); bias (out,) or none
+    returns  (B, out, 2H, 2W)
+    """
+    height, width = x.shape[2:]
+    out = weight.shape[0]
+    phases = torch.stack([torch.stack(_paired(row, 3)) for row in _paired(weight, 2)])  # (2, 2, out, C, 2, 2)
+    maps = F.conv2d(x, phases.flatten(0, 2), None if bias is None else bias.repeat(4), padding=1)
+    maps = maps.unflatten(1, (2, 2, out))
+    lines = [
+        torch.stack([maps[:, a, b, :, a : a + height, b : b + width] for b in (0, 1)], dim=-1).flatten(-2)
+        for a in (0, 1)
+    ]
+    return in_layout_of(torch.stack(lines, dim=3).flatten(2, 3), x)
+
+
+def _paired(weight: Tensor, axis: int) -> tuple[Tensor, Tensor]:
+    """Three taps to two, for even and for odd outputs."""
+    first, middle, last = weight.unbind(axis)
+    return torch.stack((first, middle + last), axis), torch.stack((first + middle, last), axis)
 
 
 class ResBlock(nn.Module):
