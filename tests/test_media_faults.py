@@ -369,6 +369,8 @@ def damaged(folder: Path, kind: str) -> Path:
         return cut(fragmented(folder / kind))
     if kind == "hole.webm":
         return holed(write_clip(folder / kind, noisy(), codec="libvpx-vp9"))
+    if kind in {"hole.ts", "hole.mpg", "hole.mp4"}:
+        return holed(write_clip(folder / kind, noisy(), codec="mpeg4" if kind == "hole.mp4" else "mpeg2video"))
     if kind in {"hole.mkv", "hole.avi", "hole.wmv"}:
         return holed(write_clip(folder / kind, noisy(), codec="wmv2" if kind == "hole.wmv" else "libx264"))
     if kind in {"cut.gif", "cut.webp", "cut.png"}:
@@ -384,7 +386,8 @@ def damaged(folder: Path, kind: str) -> Path:
 
 
 KINDS = ["fragmented.mp4", "hole.webm", "hole.mkv", "cut.gif", "cut.png", "cut.flv", "cut.ogv", "cut.webm",
-         "cut.mkv", "cut.avi", "cut.mp4", "cut.mov", "hole.avi", "cut.wmv", "hole.wmv"]  # fmt: skip
+         "cut.mkv", "cut.avi", "cut.mp4", "cut.mov", "hole.avi", "cut.wmv", "hole.wmv",
+         "hole.ts", "hole.mpg", "hole.mp4"]  # fmt: skip
 
 
 @pytest.mark.parametrize("kind", KINDS)

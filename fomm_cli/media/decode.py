@@ -28,6 +28,8 @@ class Decoder:
 
     lenient      pass over what cannot be decoded, and keep the last reason in `error`, instead of raising
     frames       decoded so far
+    corrupt      of these, so many the decoder calls damaged: what was missing is guessed. Those before the first whole
+                 one and after the last do not count: recordings begin and end in mid-stream
     early_error  why nothing could be decoded before the first frame; of interest where none follows
     """
 
@@ -36,7 +38,7 @@ class Decoder:
         self._context = _context(stream)
         self._early: list[int] = []  # times of what was sent before the first frame came out
         self._due = 0
-        self.frames = 0
+        self.frames = self.corrupt = 0
         self.error: av.error.FFmpegError | None = None
         self.early_error: av.error.FFmpegError | None = None
 
@@ -44,6 +46,7 @@ class Decoder:
         turns: deque[int] = deque()
         clock = _BestEffort()
         untimed = keeps_no_times(self._container)
+        guessed: int | None = None  # damaged pictures since the last whole one; None before the first
         for packet in self._packets():
             if packet is not None:
                 if untimed and packet.dts is not None:
@@ -54,6 +57,11 @@ class Decoder:
                 if untimed:
                     stamp = turns.popleft() if turns else None
                 self.frames += 1
+                if not picture.is_corrupt:
+                    self.corrupt += guessed or 0
+                    guessed = 0
+                elif guessed is not None:
+                    guessed += 1
                 if self.frames == 1:
                     self._due = sum(picture.pts is not None and time >= picture.pts for time in self._early)
                 yield Decoded(picture, stamp)

@@ -117,6 +117,11 @@ def _decode(path: Path, begin: Fraction, damage: list[str] | None) -> Generator[
             if not broken:
                 damage.append(f"{what} The rest is left out.")
             broken = True
+        if decoder.corrupt and not broken:
+            what = f"{path} is damaged: {decoder.corrupt} of its {decoder.frames} frames have holes."
+            if damage is None:
+                raise FommError(what, repair(path))
+            damage.append(f"{what} They are used as they are.")
         picture, time = held
         lasts = clock.lasts(picture) if broken else clock.remaining(time, clock.lasts(picture))
         yield Timed(as_seen(picture, stream, shape, view), time, lasts)
