@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.browser import browser, server, starting  # noqa: F401 - fixtures
+
 # Two test workers with all threads each would fight over the processors; tiny networks gain nothing from threads.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 

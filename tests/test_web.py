@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import shlex
 import signal
 import stat
 import subprocess
@@ -26,7 +25,6 @@ from fomm_cli.errors import FommError
 from fomm_cli.media.video import probe
 from fomm_cli.web.rules import Rules
 from fomm_cli.web.vault import Vault
-from fomm_cli.web.words import command, read
 from tests.clips import shades, write_clip
 from tests.web import ADDRESS, House, SlowEngine, finish, left, until, upload
 
@@ -96,7 +94,10 @@ def test_a_preview_is_that_frame_of_the_result(house: House, media: Path) -> Non
 
 def test_examples_are_everybodys_and_stay(house: House) -> None:
     visitor = house.visitor()
-    assert [each["id"] for each in visitor.get("/api/state").json()["examples"]] == ["portrait", "clip"]
+    offered = [each["id"] for each in visitor.get("/api/state").json()["examples"]]
+    assert offered == ["portrait", "clip", "person.jpg", "person.mp4"], "first those whom the weights know"
+    assert [file.id for file in house.vault.examples("vox-256")] == [*offered[2:], *offered[:2]]
+    assert visitor.get("/api/files/person.jpg/picture").status_code == 200
     assert visitor.get("/api/files/portrait/picture").headers["content-type"] == "image/webp"
     assert visitor.delete("/api/files/portrait").status_code == 403
     assert visitor.get("/api/files/clip").status_code == 200
@@ -178,41 +179,6 @@ def test_a_driving_may_be_too_long(build: Callable[..., House], media: Path) -> 
     answer = house.visitor().post("/api/upload", params={"name": "l.mp4"}, content=(media / "long.mp4").read_bytes())
     assert answer.status_code == 400
     assert "3 seconds" in answer.json()["what"]
-
-
-def test_settings_are_those_of_animate(house: House) -> None:
-    visitor = house.visitor()
-    for settings, said in (
-        ({"heads": 1}, "heads"),
-        ({"head": 4}, "head 4"),
-        ({"head": "big"}, "big"),
-        ({"crop-source": "motion"}, "motion"),
-        ({"crop-driving": "../x"}, "../x"),
-        ({"anchor": "last"}, "last"),
-        ({"mode": "sideways"}, "sideways"),
-        ({"format": "exe"}, "exe"),
-        ({"badge": "middle"}, "middle"),
-        ({"face": "ears"}, "ears"),
-        ({"detail": 2}, "detail 2"),
-        ({"face": "all", "crop-source": "pad"}, "both"),
-        ({"paste-back": True, "size": 64}, "source's size"),
-        ({"crf": True}, "True"),
-        ([], "settings"),
-    ):
-        answer = visitor.post("/api/jobs", json={"source": "portrait", "driving": "clip", "settings": settings})
-        assert answer.status_code == 400, settings
-        assert said in answer.json()["what"]
-    assert visitor.post("/api/jobs", content=b"{").status_code == 400
-    assert visitor.post("/api/jobs", content=bytes(100_000)).status_code == 413
-
-
-def test_the_command_is_one_that_the_shell_takes_apart() -> None:
-    asked = read({"adapt-scale": False, "lock": "place,size", "crop-source": "1,2,30,30", "force-motion": True})
-    line = command(asked, "my face; rm -rf.png", "-x.mp4", "out put.mp4", "toon-128")
-    assert shlex.split(line) == [
-        *("fomm", "animate", "my face; rm -rf.png", "./-x.mp4", "-o", "out put.mp4", "--weights", "toon-128"),
-        *("--no-adapt-scale", "--crop-source", "1,2,30,30", "--lock", "place,size", "--force-motion"),
-    ]
 
 
 def test_jobs_wait_in_turn_and_are_cancelled(build: Callable[..., House], media: Path) -> None:

@@ -6,6 +6,7 @@ import io
 import struct
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from fomm_cli.animate.live import Live
 from fomm_cli.animate.runner import Runner
 from fomm_cli.animate.scene import Scene
 from fomm_cli.errors import FommError
+from fomm_cli.model.first_order.family import FirstOrder
 from fomm_cli.motion.controls import Controls
 from fomm_cli.web import live as stage
 from tests.engines import GreyEngine
@@ -69,6 +71,19 @@ def test_the_first_frame_is_the_source_and_the_next_ones_move_it() -> None:
     assert live(grey(80), 1.0)[0, 0, 0] == 100
 
 
+def test_for_some_seconds_the_nearest_pose_becomes_the_anchor(monkeypatch: pytest.MonkeyPatch) -> None:
+    def distance(family: FirstOrder, source: Any, driving: Any) -> np.ndarray:
+        return np.abs(driving.value - source.value).mean(axis=(1, 2))
+
+    monkeypatch.setattr(FirstOrder, "distance", distance)
+    live = Live(scene(), Controls())
+    live(grey(60), 0.0)
+    live.recentre(5.0)
+    seen = [(150, 1.0), (110, 2.0), (140, 3.0), (95, 4.0), (99, 6.5), (100, 7.0)]
+    levels = [int(live(grey(level), at)[0, 0, 0]) for level, at in seen]
+    assert levels == [100, 100, 130, 100, 104, 105], "95 was nearest while it was sought"
+
+
 def test_controls_act_from_the_next_frame_on() -> None:
     live = Live(scene(), Controls(motion_scale=0.0))
     live(grey(60), 0.0)
@@ -103,6 +118,9 @@ def test_a_frame_for_a_frame(house: House) -> None:
         socket.send_json({"type": "anchor"})
         socket.send_bytes(packed(3, 90))
         assert abs(shown(socket.receive_bytes()) - levels[0]) < 0.5
+        socket.send_json(START | {"source": "person.jpg"})
+        socket.send_bytes(packed(4, 90))
+        assert abs(shown(socket.receive_bytes()) - levels[0]) > 3, "another portrait"
 
 
 @pytest.mark.parametrize(
@@ -116,6 +134,7 @@ def test_a_frame_for_a_frame(house: House) -> None:
         ("{", "no message"),
         ('{"type": "dance"}', "dance"),
         ('{"type": "controls", "settings": {"head": 9}}', "head 9"),
+        ('{"type": "anchor", "seconds": "long"}', "long"),
     ],
 )
 def test_what_is_no_frame_ends_it_with_a_reason(house: House, message: bytes | str, what: str) -> None:

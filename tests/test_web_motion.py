@@ -154,15 +154,3 @@ def test_faces_are_found_from_left_to_right(house: House, media: Path, monkeypat
     assert x <= 2
     assert y <= 10
     assert other[0] > x
-
-
-def test_weights_that_are_not_here_are_not_fetched(house: House) -> None:
-    visitor = house.visitor()
-    for name in ("vox-256", "../x", "hf://a/b"):
-        asked = {"source": "portrait", "driving": "clip", "settings": {"weights": name}}
-        answer = visitor.post("/api/jobs", json=asked)
-        assert answer.status_code == 400
-        assert "not here" in answer.json()["what"]
-    asked["settings"] = {"weights": "toon-128"}
-    assert "--weights toon-128" in visitor.post("/api/jobs", json=asked).json()["command"]
-    assert visitor.get("/api/state", params={"weights": "toon-128"}).json()["engine"] == "grey"

@@ -46,7 +46,7 @@ class SlowEngine(GreyEngine):
 class House:
     """A server in this process."""
 
-    def __init__(self, folder: Path, engine: GreyEngine | None = None, **rules: Any) -> None:
+    def __init__(self, folder: Path, engine: Any = None, **rules: Any) -> None:
         self.rules = replace(Rules(work=folder, max_upload=1 << 20, max_side=300), **rules)
         self.vault = Vault(self.rules)
         self.desk = Desk(lambda name: engine or GreyEngine(), self.vault, self.rules)
@@ -82,22 +82,35 @@ def left(folder: Path) -> list[Path]:
 # ------------------------------------------------------------------------------------------------- in earnest
 
 
+class Served:
+    """`fomm web` in a process of its own, started at once; `address` waits for it.
+
+    work  the parent of its work folder
+    """
+
+    def __init__(self, work: Path, *options: str) -> None:
+        work.mkdir(parents=True, exist_ok=True)
+        self.work, self._said = work, work.parent / f"{work.name}.txt"
+        line = [sys.executable, "-m", "fomm_cli", "web", "--port", "18760", "--work", str(work), *options]
+        with self._said.open("wb") as out:
+            environment = {**os.environ, "NO_COLOR": "1"}
+            self.process = subprocess.Popen(line, stdout=out, stderr=subprocess.STDOUT, env=environment)
+
+    @property
+    def address(self) -> str:
+        """What it prints once it serves."""
+        ended = self.process.poll
+        until(lambda: "Ctrl-C" in self._said.read_text() or ended() is not None, 280, "the start of the server")
+        assert ended() is None, self._said.read_text()
+        return next(each for each in self._said.read_text().split() if each.startswith("http"))
+
+
 @contextmanager
-def serving(work: Path, *options: str) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
-    """`fomm web` in a process of its own: the address it prints, and the process."""
-    work.mkdir(parents=True, exist_ok=True)
-    said = work.parent / f"{work.name}.txt"
-    line = [sys.executable, "-m", "fomm_cli", "web", "--port", "18760", "--work", str(work), *options]
-    with said.open("wb") as out:
-        process = subprocess.Popen(line, stdout=out, stderr=subprocess.STDOUT, env={**os.environ, "NO_COLOR": "1"})
+def serving(work: Path, *options: str) -> Iterator[Served]:
+    """A server that is gone afterwards."""
+    served = Served(work, *options)
     try:
-        until(
-            lambda: "Ctrl-C" in said.read_text() or process.poll() is not None,
-            120,
-            "the start of the server",
-        )
-        assert process.poll() is None, said.read_text()
-        yield next(each for each in said.read_text().split() if each.startswith("http")), process
+        yield served
     finally:
-        process.kill()
-        process.wait(30)
+        served.process.kill()
+        served.process.wait(30)

@@ -186,9 +186,16 @@ def render_clip(
     )
 
 
-def render_still(stage: Stage, driving: Driving, row: int, settings: Settings, progress: Progress) -> Still:
-    """One frame of what `render_clip` would render; the motion of the driving is read once and kept by it."""
-    roles = cast(stage.faces, driving, {}, settings, progress)
+def render_still(
+    stage: Stage,
+    driving: Driving,
+    row: int,
+    settings: Settings,
+    progress: Progress,
+    others: Mapping[int, Driving] | None = None,
+) -> Still:
+    """One frame of what `render_clip` would render; the motion of a driving is read once and kept by it."""
+    roles = cast(stage.faces, driving, others or {}, settings, progress)
     first = roles[0]
     row = min(max(row, 0), len(first.steered.motion) - 1)
     parts = [next(role.scene.draw(role.moved(slice(row, row + 1))[1])) for role in roles]

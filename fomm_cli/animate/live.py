@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from fractions import Fraction
 from typing import Any
@@ -36,6 +37,7 @@ class Live:
         scene.runner.engine.family.check_mode(mode)
         self.scene, self.mode, self.adapt_scale, self.badge = scene, mode, adapt_scale, badge
         self._anchor: Any = None
+        self._search, self._end, self._nearest = 0.0, 0.0, math.inf
         self.steer(controls)
 
     def steer(self, controls: Controls) -> None:
@@ -46,19 +48,30 @@ class Live:
         self._rest = replace(controls, smooth=0.0)
         self._filter = OneEuro(controls.smooth) if controls.smooth else None
 
-    def recentre(self) -> None:
-        """The next frame looks as the source does."""
-        self._anchor = None
+    def recentre(self, seconds: float = 0.0) -> None:
+        """The next frame looks as the source does, until for so many seconds one comes that is nearer to its pose."""
+        self._anchor, self._search = None, seconds
 
     def __call__(self, frame: Frame, seconds: float) -> Frame:
         """The source as the frame has it; `seconds` is the frame's time, later than that of the one before."""
         pose = self.scene.runner.detect([frame])
-        if self._anchor is None:
+        if self._stands(pose, seconds):
             self._anchor = pose
             self.steer(self._wanted)  # the filter's last values are in the space of the anchor before
         pose = self._steered(pose, seconds)
         made = next(self.scene.render(self.scene.transfer(pose, self._anchor, self.mode, self.adapt_scale)))
         return badged(made, self.badge) if self.badge else made
+
+    def _stands(self, pose: Any, seconds: float) -> bool:
+        """Whether this pose stands for the source's from now on: the first, and while one is sought any nearer one."""
+        first = self._anchor is None
+        if first:
+            self._end, self._nearest = seconds + self._search, math.inf
+        if not self._search or seconds > self._end:
+            return first
+        distance = float(self.scene.family.distance(self.scene.pose, pose)[0])
+        nearer, self._nearest = distance < self._nearest, min(distance, self._nearest)
+        return nearer
 
     def _steered(self, pose: Any, seconds: float) -> Any:
         engine = self.scene.runner.engine

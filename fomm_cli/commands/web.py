@@ -90,6 +90,7 @@ def web(
         keep=_amount("--keep", keep, {"": 1, "S": 1, "M": 60, "H": 3600, "D": 86400}),
         work=work,
         badge=str(badge or (Badge.NONE if host in LOCAL else Badge.BOTTOM_RIGHT)),
+        fetch=allow_download,
         certificate=certificate,
     )
     if certificate is not None:

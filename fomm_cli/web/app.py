@@ -17,6 +17,7 @@ from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 
 from fomm_cli.animate.layouts import LAYOUTS
+from fomm_cli.animate.settings import COLOURS, EXTENDS
 from fomm_cli.engine.base import usual_motion
 from fomm_cli.errors import FommError
 from fomm_cli.media.badge import CORNERS
@@ -86,10 +87,10 @@ class Site:
 
     async def state(self, request: Request) -> Response:
         """What a page needs to know before anything is asked of it; `?weights=NAME` of others than the server's."""
-        engine = await run_in_threadpool(self.desk.engines.get, request.query_params.get("weights", ""))
-        examples = [
-            await run_in_threadpool(self.files.told, self.vault.find("", name)) for name in ("portrait", "clip")
-        ]
+        name = request.query_params.get("weights", "")
+        engine = await run_in_threadpool(self.desk.engines.get, name)
+        own, options = self.desk.engines.own, engine.family.Options.model_json_schema()
+        examples = [await run_in_threadpool(self.files.told, file) for file in self.vault.examples(name or own)]
         return JSONResponse(
             {
                 "version": __version__,
@@ -104,8 +105,12 @@ class Site:
                     "layout": list(LAYOUTS),
                     "format": FORMATS,
                     "badge": CORNERS if self.rules.badge != "none" else ["none", *CORNERS],
+                    "colour-match": COLOURS,
+                    "extend": EXTENDS,
                     "operations": FORMS,
                 },
+                "options": options["properties"],
+                "holds": engine.motion_size is not None,
                 "limits": {
                     "upload": self.rules.max_upload,
                     "seconds": self.rules.max_seconds,
@@ -123,6 +128,7 @@ class Site:
                 "domain": entry.domain,
                 "size": list(entry.size),
                 "here": entry.path.is_file(),
+                "offered": self.desk.engines.offers(entry.name),
                 "weights_licence": entry.weights_licence,
                 "data_licence": entry.data_licence,
             }

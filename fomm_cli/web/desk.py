@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
@@ -55,7 +55,7 @@ class Desk:
         self, open_engine: Callable[[str | None], Engine], vault: Vault, rules: Rules, weights: str | None = None
     ) -> None:
         self._kept = Kept(CACHE)
-        self.engines = Engines(open_engine, weights, self._forget)
+        self.engines = Engines(open_engine, weights, self._forget, rules.fetch)
         self.vault, self.rules = vault, rules
         self._opening, self._reading, self._guard = threading.RLock(), threading.Lock(), threading.Lock()
         self._jobs: dict[str, Job] = {}
@@ -67,20 +67,30 @@ class Desk:
         engine = self.engines.get(name if isinstance(name, str) else "")
         asked = read(given, usual_motion(engine), self.rules.badge)
         check_motion(engine, asked.settings.mode, asked.settings.adapt_scale)
+        engine.family.configured(asked.settings.options)
         check_stage(engine, asked.settings)
         return asked
 
     # ----------------------------------------------------------------------------------------------------- jobs
 
-    def animation(self, owner: str, source: Stored, driving: Stored, asked: Asked, output: Stored) -> Job:
-        """A job that makes the source move like the driving."""
+    def animation(
+        self,
+        owner: str,
+        source: Stored,
+        driving: Stored,
+        asked: Asked,
+        output: Stored,
+        others: Mapping[int, Stored] | None = None,
+    ) -> Job:
+        """A job that makes the source move like the driving; `others` drive faces of it, by their numbers."""
+        others = others or {}
 
         def work(job: Job) -> dict[str, Any]:
             begun, settings = time.perf_counter(), asked.settings
-            stage, moving = self._stage(source, asked), self._driving(driving, asked, job.progress)
-            self._motion(moving, asked, job.progress)
+            stage, moving = self._stage(source, asked), self._moving(driving, asked, job.progress)
+            drives = {number: self._moving(file, asked, job.progress) for number, file in others.items()}
             outputs = [Output(output.path, asked.words["layout"])]
-            report = render_clip(stage, moving, outputs, settings, job.progress)
+            report = render_clip(stage, moving, outputs, settings, job.progress, drives)
             return {
                 "frames": report.frames,
                 "rate": float(report.rate),
@@ -92,17 +102,17 @@ class Desk:
                 "warnings": report.warnings,
             }
 
-        line = command(asked, source.name, driving.name, output.name, self.engines.own)
-        return self.submit(Job(owner, (source, driving), output, line, work))
+        drives = {number: file.name for number, file in others.items()}
+        line = command(asked, source.name, driving.name, output.name, self.engines.own, drives)
+        return self.submit(Job(owner, (source, driving, *others.values()), output, line, work))
 
     def extraction(self, owner: str, clip: Stored, asked: Asked, private: bool, output: Stored, line: str) -> Job:
         """A job that reads the motion of a clip into a file."""
 
         def work(job: Job) -> dict[str, Any]:
-            moving = self._driving(clip, asked, job.progress)
+            moving = self._moving(clip, asked, job.progress)
             if not isinstance(moving, Clip):
                 raise FommError(f"{clip.name} is a motion file already.", "Choose a clip.")
-            self._motion(moving, asked, job.progress)
             audio = "embed" if asked.settings.audio == "driving" else "none"
             motion = extract(moving, self._runner(asked), job.progress, None, audio, private)
             history = (*motion.history, line.removeprefix("fomm motion "))
@@ -191,20 +201,22 @@ class Desk:
 
     # ------------------------------------------------------------------------------------------------- previews
 
-    def still(self, source: Stored, driving: Stored, row: int, asked: Asked) -> tuple[Still, Box, Box | None]:
-        """One frame of what a job would make, and what the network sees of the source and of the driving's pictures.
+    def still(
+        self, source: Stored, driving: Stored, row: int, asked: Asked, others: Mapping[int, Stored]
+    ) -> tuple[Still, Stage, Driving]:
+        """One frame of what a job would make, and what it was made of.
 
         The clip's motion is read at the first question, and kept.
         """
         try:
-            stage, moving = self._stage(source, asked), self._driving(driving, asked, _nobody)
-            self._motion(moving, asked, _nobody)
-            still = render_still(stage, moving, row, asked.settings, _nobody)
+            stage, moving = self._stage(source, asked), self._moving(driving, asked, _nobody)
+            drives = {number: self._moving(file, asked, _nobody) for number, file in others.items()}
+            still = render_still(stage, moving, row, asked.settings, _nobody, drives)
             if asked.settings.badge:
                 still = still._replace(frame=badged(still.frame, asked.settings.badge))
-            return still, stage.box, moving.box
+            return still, stage, moving
         except FommError as error:
-            raise hidden(error, source, driving) from error
+            raise hidden(error, source, driving, *others.values()) from error
 
     def faces(self, file: Stored, asked: Asked) -> list[Box]:
         """The squares around the faces of a picture, or of a clip's first frame, from left to right."""
@@ -219,10 +231,11 @@ class Desk:
         """A source by itself, ready to be rendered."""
         try:
             runner, settings = self._runner(asked), asked.settings
+            family = runner.engine.family.configured(settings.options)
             with self._opening:
                 return self._kept.get(
-                    ("scene", source.id, asked.words["weights"], settings.crop_source),
-                    lambda: open_scene(runner, source.path, settings.crop_source),
+                    ("scene", source.id, asked.words["weights"], settings.crop_source, settings.options),
+                    lambda: open_scene(runner, source.path, settings.crop_source, family=family),
                     scene_bytes,
                 )
         except FommError as error:
@@ -233,11 +246,13 @@ class Desk:
 
     def _stage(self, source: Stored, asked: Asked) -> Stage:
         settings, runner = asked.settings, self._runner(asked)
-        seen = settings.crop_source, settings.size, settings.detail, settings.paste
+        family = runner.engine.family.configured(settings.options)
+        asked_of = settings.crop_source, settings.size, settings.max_size, settings.detail, settings.paste
+        seen = *asked_of, settings.background, settings.options
         with self._opening:
             return self._kept.get(
                 ("source", source.id, asked.words["weights"], *seen),
-                lambda: open_stage(runner, source.path, settings),
+                lambda: open_stage(runner, source.path, settings, family),
                 scene_bytes,
             )
 
@@ -253,10 +268,12 @@ class Desk:
                 driving_bytes,
             )
 
-    def _motion(self, driving: Driving, asked: Asked, progress: Progress) -> None:
-        """Read a motion once, whoever asks at the same time."""
+    def _moving(self, file: Stored, asked: Asked, progress: Progress) -> Driving:
+        """A driving whose motion is known: read once, whoever asks at the same time."""
+        driving = self._driving(file, asked, progress)
         with self._reading:
             driving.motion(self._runner(asked), self._bounded(progress))
+        return driving
 
     def _forget(self) -> None:
         with self._opening:

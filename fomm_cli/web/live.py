@@ -1,9 +1,10 @@
 """The camera of a visitor: one WebSocket, one frame in flight, one live visitor an engine.
 
-The client speaks JSON: {"type": "start", "source": ID, "settings": {...}}, then {"type": "controls", "settings": {...}}
-and {"type": "anchor"} whenever it likes; a frame is binary: uint32 number, float64 time in ms (little-endian), then a
-JPEG. Each frame is answered by one with the same twelve bytes, before the next is looked at. The server says
-{"type": "wait", "place": N}, {"type": "ready"} and {"type": "error", "what": ..., "hint": ...}.
+The client speaks JSON: {"type": "start", "source": ID, "settings": {...}}, also for another source later, and then
+{"type": "controls", "settings": {...}} and {"type": "anchor", "seconds": 5} whenever it likes; a frame is binary:
+uint32 number, float64 time in ms (little-endian), then a JPEG. Each frame is answered by one with the same twelve
+bytes, before the next is looked at. The server says {"type": "wait", "place": N}, {"type": "ready"} and
+{"type": "error", "what": ..., "hint": ...}.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from fomm_cli.animate.live import Live
 from fomm_cli.errors import FommError
 from fomm_cli.media.image import BROKEN_IMAGE, Frame
 from fomm_cli.web.access import visitor_of
+from fomm_cli.web.answers import number
 from fomm_cli.web.desk import Desk
 from fomm_cli.web.vault import Vault
 
@@ -81,7 +83,9 @@ class Stage:
             elif live is None:
                 raise FommError("A frame came before the start.", "Say which source is to move first.")
             else:
-                await socket.send_bytes(await run_in_threadpool(_answer, live, data))
+                # In one turn: nobody's batch comes between seeing and rendering.
+                turn = self.desk.engines.turns.take(_answer, live, data)
+                await socket.send_bytes(await asyncio.wrap_future(turn))
 
     async def _told(self, socket: WebSocket, live: Live | None, text: str) -> Live | None:
         try:
@@ -90,7 +94,7 @@ class Stage:
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise FommError("That is no message.", "Send JSON with a type.") from error
         if kind == "anchor" and live is not None:
-            live.recentre()
+            live.recentre(number(given.get("seconds", 0), "seconds", float))
             return live
         asked = await run_in_threadpool(self.desk.asked, given.get("settings", {}))
         if kind == "controls" and live is not None:

@@ -32,6 +32,7 @@ class Rules:
     quota        bytes of one visitor's files; of all visitors together five times as many
     work         the folder in which the work folder is made; None = the system's for temporary files
     badge        the corner in which all that is made is marked, where a visitor names no other; "none"
+    fetch        whether a visitor's wish may download weights
     certificate  files of a certificate chain and its key, for https; None = http
     """
 
@@ -46,6 +47,7 @@ class Rules:
     quota: int = 2 << 30
     work: Path | None = None
     badge: str = "none"
+    fetch: bool = False
     certificate: tuple[Path, Path] | None = None
 
     @property

@@ -17,7 +17,7 @@ from typing import Any
 from fomm_cli.errors import FommError
 from fomm_cli.files import disk
 from fomm_cli.web.rules import RefusedError, Rules
-from fomm_cli.weights.catalogue import sample_of
+from fomm_cli.weights.catalogue import SAMPLES, sample_of
 
 PREFIX = "fomm-web-"
 
@@ -72,8 +72,10 @@ class Vault:
             raise disk.explain_os_error(error, parent) from error
         self._files: dict[str, Stored] = {}
         self._guard = threading.Lock()
-        for name, file in zip(("portrait", "clip"), sample_of(None), strict=True):
-            self._files[name] = Stored(name, "", file.name, file)
+        for sample in SAMPLES.values():
+            for file in sample:
+                id = _example(file)
+                self._files[id] = Stored(id, "", file.name, file)
 
     def new(self, owner: str, name: str) -> Stored:
         """A place for a file, not yet to be found; `keep` makes it so."""
@@ -105,6 +107,12 @@ class Vault:
             file.used = time.monotonic()
             return file
 
+    def examples(self, weights: str | None) -> list[Stored]:
+        """Portrait and clip, again and again; first those that show best what these weights know."""
+        best = sample_of(weights)
+        samples = [best, *(sample for sample in SAMPLES.values() if sample != best)]
+        return [self.find("", _example(file)) for sample in samples for file in sample]
+
     def holds(self, id: str | None) -> bool:
         """Whether a file is still here."""
         with self._guard:
@@ -135,6 +143,12 @@ class Vault:
         if self._held is not None:
             os.close(self._held)
             self._held = None
+
+
+def _example(file: Path) -> str:
+    """The id of a bundled file: those that show the default weights are called by what they are."""
+    usual = sample_of(None)
+    return ("portrait", "clip")[usual.index(file)] if file in usual else file.name
 
 
 def discard(file: Stored) -> None:

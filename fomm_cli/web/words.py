@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
+from PIL import ImageColor
+
+from fomm_cli.animate import backdrop
 from fomm_cli.animate.crops import check_crop
 from fomm_cli.animate.faces import parse_face
 from fomm_cli.animate.inputs import check_settings
 from fomm_cli.animate.layouts import LAYOUTS
-from fomm_cli.animate.settings import Paste, Settings, parse_size, parse_time
+from fomm_cli.animate.settings import COLOURS, EXTENDS, Paste, Settings, parse_size, parse_time
 from fomm_cli.errors import FommError, nearest
 from fomm_cli.media.badge import CORNERS
 from fomm_cli.motion.controls import Controls
@@ -24,9 +29,17 @@ DEFAULTS: dict[str, Any] = {
     "crop-source": "auto",
     "crop-driving": "auto",
     "size": "",
+    "max-size": "",
     "detail": 1.0,
     "paste-back": False,
     "face": "",
+    "drive": "",
+    "extend": "hold",
+    "pin": "",
+    "feather": 0.1,
+    "colour-match": "border",
+    "background": "keep",
+    "set": "",
     "start": "0",
     "end": "",
     "allow-damaged": False,
@@ -44,7 +57,19 @@ DEFAULTS: dict[str, Any] = {
     "badge": "none",
     "format": "mp4",
 }
-"""Options of `fomm animate` without their dashes in front; "" is an option left out, `format` its output's suffix."""
+"""Options of `fomm animate` without their dashes in front; "" is an option left out, `format` its output's suffix.
+
+What may be said several times there stands here with spaces between: `face`, `drive`, `set`.
+"""
+
+_REPEATED = ("face", "drive", "set")
+_RANGES: dict[str, tuple[float, float]] = {
+    "detail": (0, 1.0),
+    "feather": (0, 0.3),
+    "pin": (0, 0.4),
+    "crf": (0, 63),
+    "max-size": (16, 65536),
+}
 
 
 class Asked(NamedTuple):
@@ -52,11 +77,13 @@ class Asked(NamedTuple):
 
     words    all of `DEFAULTS`
     changed  those that are not as `fomm animate` has them by default
+    drive    which faces are driven by files of their own, by ids
     """
 
     settings: Settings
     words: dict[str, Any]
     changed: dict[str, Any]
+    drive: dict[int, str]
 
 
 def defaults(usual: tuple[str, bool] = ("relative", True), badge: str = "none") -> dict[str, Any]:
@@ -84,16 +111,11 @@ def read(given: Any, usual: tuple[str, bool] = ("relative", True), badge: str = 
     _one_of("audio", words["audio"], ["driving", "none"])
     _one_of("format", words["format"], FORMATS)
     _one_of("badge", words["badge"], CORNERS if badge != "none" else ["none", *CORNERS])
-    if words["face"]:
-        parse_face(words["face"])
-        if words["crop-source"] != "auto":
-            raise FommError("face and crop-source both say what moves.", "Give one of them.")
-    if words["size"] and (words["face"] or words["paste-back"]):
-        raise FommError("What is put back has the source's size.", "Leave out size.")
-    if not 0 <= words["detail"] <= 1:
-        raise FommError(f"detail {words['detail']:g} is out of range.", "It goes from 0 to 1.")
-    if not 0 <= words["crf"] <= 63:
-        raise FommError(f"crf {words['crf']} is out of range.", "It goes from 0 to 63.")
+    for name, (least, most) in _RANGES.items():
+        if words[name] != "" and not least <= (value := _amount(name, words[name], type(most))) <= most:
+            raise FommError(f"{name} {value:g} is out of range.", f"It goes from {least:g} to {most:g}.")
+    pasted = _paste(words)
+    words["background"] = _background(words["background"], words["format"])
     check_crop(words["crop-source"], still=True)
     check_crop(words["crop-driving"])
     settings = Settings(
@@ -103,8 +125,11 @@ def read(given: Any, usual: tuple[str, bool] = ("relative", True), badge: str = 
         crop_source=words["crop-source"],
         crop_driving=words["crop-driving"],
         size=parse_size(words["size"]) if words["size"] else None,
+        max_size=int(words["max-size"]) if words["max-size"] else None,
         detail=words["detail"],
-        paste=Paste(faces=(words["face"],) if words["face"] else ()) if words["face"] or words["paste-back"] else None,
+        paste=pasted,
+        background=words["background"],
+        options=tuple(words["set"].split()),
         badge=None if words["badge"] == "none" else words["badge"],
         begin=parse_time(words["start"]),
         end=parse_time(words["end"]) if words["end"] else None,
@@ -115,24 +140,74 @@ def read(given: Any, usual: tuple[str, bool] = ("relative", True), badge: str = 
         crf=words["crf"],
     )
     check_settings(settings)
-    return Asked(settings, words, {name: word for name, word in words.items() if word != alone[name]})
+    changed = {name: word for name, word in words.items() if word != alone[name]}
+    return Asked(settings, words, changed, dict(_driven(each) for each in words["drive"].split()))
 
 
-_NUMBERS = {"anchor", "size", "start", "end"}
+_NUMBERS = {"anchor", "size", "start", "end", "pin", "max-size"}
 _CONTROLS = ("motion-scale", "head", "expression", "lock", "smooth", "clamp", "loop")
 
 
-def command(asked: Asked, source: str, driving: str, output: str, weights: str | None) -> str:
+def _paste(words: dict[str, Any]) -> Paste | None:
+    """What is put back, and how; refused where words do not go together, as `fomm animate` does."""
+    faces = tuple(words["face"].split())
+    if not faces and not words["paste-back"]:
+        for name in ("drive", "pin"):
+            if words[name]:
+                raise FommError(f"{name} is for what is put back into the whole picture.", "Ask for paste-back.")
+        return None
+    for face in faces:
+        parse_face(face)
+    if faces and words["crop-source"] != "auto":
+        raise FommError("face and crop-source both say what moves.", "Give one of them.")
+    if words["size"]:
+        raise FommError("What is put back has the source's size.", "Leave out size.")
+    if words["drive"] and words["loop"] != "none":
+        raise FommError("loop is for one driving.", "Leave out drive.")
+    _one_of("extend", words["extend"], EXTENDS)
+    _one_of("colour-match", words["colour-match"], COLOURS)
+    pin = float(words["pin"]) if words["pin"] else None
+    return Paste(faces, (), words["extend"], pin, words["feather"], words["colour-match"])
+
+
+def _driven(text: str) -> tuple[int, str]:
+    number, is_pair, file = text.partition("=")
+    if not is_pair or not number.isdecimal() or len(number) > 4 or not file:
+        raise FommError(f"{text[:40]!r} is no driving of a face.", "Write its number and a file's id: 1=5f0c...")
+    return int(number), file
+
+
+def _background(text: str, suffix: str) -> str:
+    """A word, or a colour as #rrggbb: what a visitor writes is never taken for a path."""
+    if text == "alpha":
+        backdrop.check_alpha(Path(f"result.{suffix}"))
+    if text in backdrop.WORDS:
+        return text
+    try:
+        red, green, blue, *_ = ImageColor.getrgb(text)
+    except ValueError:
+        hint = f"{nearest(text, backdrop.WORDS)} Or a colour: green, #00ff00."
+        raise FommError(f"There is no background {text!r}.", hint) from None
+    return f"#{red:02x}{green:02x}{blue:02x}"
+
+
+def command(
+    asked: Asked, source: str, driving: str, output: str, weights: str | None, drives: Mapping[int, str] | None = None
+) -> str:
     """The line for a shell that makes the same file; options as they are by default are left out.
 
     weights  what is used where the visitor did not say, None = the default ones
+    drives   the names of the files in `asked.drive`
     """
     line = ["fomm", "animate", _operand(source), _operand(driving), "-o", _operand(output)]
     words = ({} if weights is None else {"weights": weights}) | asked.changed
     for name, value in words.items():
         if name == "format":
             continue
-        if isinstance(value, bool):
+        if name in _REPEATED:
+            said = value.split() if name != "drive" else [f"{n}={file}" for n, file in (drives or {}).items()]
+            line += [part for each in said for part in (f"--{name}", each)]
+        elif isinstance(value, bool):
             line.append(f"--{name}" if value else f"--no-{name}")
         else:
             line += [f"--{name}", f"{value:g}" if isinstance(value, float) else str(value)]
@@ -154,10 +229,17 @@ def _like(default: Any, name: str, value: Any) -> Any:
         fits = isinstance(value, int) and not isinstance(value, bool)
     else:
         fits = isinstance(value, str) or (type(value) in (int, float) and name in _NUMBERS)
-        value = f"{value:.10g}" if isinstance(value, float) else str(value)[:200]
+        value = f"{value:.10g}" if isinstance(value, float) else str(value)[:1000]
     if not fits:
         raise FommError(f"{name} cannot be {str(value)[:80]!r}.", f"By default it is {default!r}.")
     return value
+
+
+def _amount(name: str, value: Any, kind: type) -> float:
+    try:
+        return float(kind(value))
+    except ValueError:
+        raise FommError(f"{name} cannot be {value[:80]!r}.", "It is a number.") from None
 
 
 def _one_of(name: str, value: str, known: list[str]) -> None:

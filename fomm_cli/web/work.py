@@ -19,6 +19,7 @@ from fomm_cli.web.answers import asked_in, encoded, number
 from fomm_cli.web.desk import Desk
 from fomm_cli.web.job import Job
 from fomm_cli.web.vault import Stored, Vault
+from fomm_cli.web.words import Asked
 
 
 class Work:
@@ -43,14 +44,16 @@ class Work:
         source, driving = self._pair(request, given)
         row = number(given.get("frame", 0), "frame")
         asked = await run_in_threadpool(self.desk.asked, given.get("settings", {}))
-        still, seen, moving = await run_in_threadpool(self.desk.still, source, driving, row, asked)
+        others = self._others(request, asked)
+        still, stage, moving = await run_in_threadpool(self.desk.still, source, driving, row, asked, others)
         told = {
             "frame": still.row,
             "frames": still.frames,
             "anchor": still.anchor.index if still.anchor else None,
             "pose_distance": still.anchor.distance if still.anchor else None,
-            "crop_source": list(seen),
-            "crop_driving": None if moving is None else list(moving),
+            "crop_source": list(stage.box),
+            "crop_driving": None if moving.box is None else list(moving.box),
+            "faces": [list(part.box) for part in stage.faces] if asked.settings.paste else [],
             "warnings": still.warnings,
         }
         picture = await run_in_threadpool(encoded, Image.fromarray(still.frame))
@@ -76,7 +79,8 @@ class Work:
         source, driving = self._pair(request, given)
         asked = await run_in_threadpool(self.desk.asked, given.get("settings", {}))
         output = self.vault.new(owner, _result(source.name, driving.name, asked.words["format"]))
-        return self.accepted(self.desk.animation(owner, source, driving, asked, output))
+        others = self._others(request, asked)
+        return self.accepted(self.desk.animation(owner, source, driving, asked, output, others))
 
     async def job(self, request: Request) -> Response:
         job = self.desk.find(visitor_of(request), request.path_params["id"])
@@ -110,6 +114,10 @@ class Work:
     def _pair(self, request: Request, given: dict[str, Any]) -> tuple[Stored, Stored]:
         owner = visitor_of(request)
         return self.vault.find(owner, given.get("source")), self.vault.find(owner, given.get("driving"))
+
+    def _others(self, request: Request, asked: Asked) -> dict[int, Stored]:
+        owner = visitor_of(request)
+        return {number: self.vault.find(owner, id) for number, id in asked.drive.items()}
 
 
 def _result(source: str, driving: str, suffix: str) -> str:

@@ -3,7 +3,8 @@
 import { at, openCamera } from "/page/api.js";
 
 const HEADER = 12;
-let socket, stream, recorder, popup, settings, complain, size, busy = false, fresh = false, number = 0, seen = 0, sent = 0, shown = [], waits = [];
+const SOUGHT = 5; // seconds in which the best anchor is looked for
+let place = [0, 0], counting, socket, stream, recorder, popup, settings, complain, size, busy = false, fresh = false, number = 0, seen = 0, sent = 0, shown = [], waits = [];
 
 const camera = Object.assign(document.createElement("video"), { muted: true, playsInline: true });
 // What is read back from a canvas is quickest on one that the processor draws.
@@ -12,19 +13,52 @@ const own = at("own").getContext("2d", { willReadFrequently: true }), out = at("
 export function live(given) {
   ({ settings, complain, size } = given);
   at("live-start").addEventListener("click", () => (socket ? stop() : start(given.source())));
-  at("anchor-now").addEventListener("click", countdown);
+  at("anchor-now").addEventListener("click", () => countdown(3, 0));
+  at("anchor-find").addEventListener("click", () => countdown(0, SOUGHT));
   at("record").addEventListener("click", record);
   at("pop-out").addEventListener("click", () => { popup = window.open("/?clean=1", "fomm-clean", "width=512,height=512"); });
   document.addEventListener("keydown", (event) => {
     const typing = event.target.matches("input:not([type=range]), select, textarea");
-    if (socket && !typing && event.key.toLowerCase() === "x" && !event.ctrlKey && !event.metaKey) countdown();
+    if (!socket || typing || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (event.key.toLowerCase() === "x") countdown(3, 0);
+    if (event.key.toLowerCase() === "f") countdown(0, SOUGHT);
   });
-  return { steer: () => tell({ type: "controls", settings: wishes() }), stop };
+  movable();
+  return { steer: () => tell({ type: "controls", settings: wishes() }), stop, change };
+}
+
+// Another portrait while the camera runs.
+function change(source) {
+  if (!socket) return;
+  socket.source = source.id;
+  at("overlay").src = `/api/files/${source.id}/picture`;
+  if (socket.ready) tell({ type: "start", source: source.id, settings: wishes() });
+}
+
+// What of the camera is sent: `place` is from -1 to 1 in both directions of what there is to move.
+function movable() {
+  const box = at("self"), bounded = (value) => Math.max(-1, Math.min(1, value));
+  const move = (dx, dy) => { place = [bounded(place[0] + (at("mirror").checked ? -dx : dx)), bounded(place[1] + dy)]; };
+  box.addEventListener("pointerdown", (event) => {
+    event.preventDefault();
+    box.focus();
+    box.setPointerCapture(event.pointerId);
+    const drag = ({ movementX, movementY }) => move(-2 * movementX / box.clientWidth, -2 * movementY / box.clientHeight);
+    box.addEventListener("pointermove", drag);
+    box.addEventListener("lostpointercapture", () => box.removeEventListener("pointermove", drag), { once: true });
+  });
+  box.addEventListener("keydown", (event) => {
+    const by = { ArrowLeft: [-0.1, 0], ArrowRight: [0.1, 0], ArrowUp: [0, -0.1], ArrowDown: [0, 0.1] }[event.key], zoom = { "+": 0.1, "-": -0.1 }[event.key];
+    if (!by && !zoom) return;
+    event.preventDefault();
+    if (by) move(...by);
+    else at("zoom").value = +at("zoom").value + zoom;
+  });
 }
 
 function wishes() {
   const all = settings();
-  return Object.fromEntries(["motion-scale", "head", "expression", "smooth", "lock", "clamp", "mode", "adapt-scale", "crop-source", "weights", "badge"].map((name) => [name, all[name]]));
+  return Object.fromEntries(["motion-scale", "head", "expression", "smooth", "lock", "clamp", "mode", "adapt-scale", "crop-source", "weights", "badge", "set"].map((name) => [name, all[name]]));
 }
 
 const tell = (message) => socket?.readyState === WebSocket.OPEN && socket.send(JSON.stringify(message));
@@ -44,18 +78,21 @@ async function start(source) {
   socket.onclose = stop;
   socket.source = source.id;
   at("live-start").textContent = "Stop";
-  at("anchor-now").disabled = at("record").disabled = at("pop-out").disabled = false;
+  at("anchor-now").disabled = at("anchor-find").disabled = at("record").disabled = at("pop-out").disabled = false;
   camera.requestVideoFrameCallback(look);
 }
 
 function stop() {
   if (recorder?.state === "recording") recorder.stop();
   stream?.getTracks().forEach((track) => track.stop());
+  clearTimeout(counting);
+  at("count").textContent = "";
+  at("overlay").hidden = true;
   const gone = socket;
   socket = stream = null;
   gone?.close();
   at("live-start").textContent = "Start the camera";
-  at("anchor-now").disabled = at("record").disabled = at("pop-out").disabled = true;
+  at("anchor-now").disabled = at("anchor-find").disabled = at("record").disabled = at("pop-out").disabled = true;
 }
 
 function hear({ data }) {
@@ -85,7 +122,8 @@ function capture() {
   own.save();
   own.imageSmoothingQuality = "medium"; // averages where it shrinks
   if (at("mirror").checked) { own.translate(width, 0); own.scale(-1, 1); }
-  own.drawImage(camera, (camera.videoWidth - w) / 2, (camera.videoHeight - h) / 2, w, h, 0, 0, width, height);
+  const [left, top] = [(camera.videoWidth - w) / 2 * (1 + place[0]), (camera.videoHeight - h) / 2 * (1 + place[1])];
+  own.drawImage(camera, left, top, w, h, 0, 0, width, height);
   own.restore();
   if (!socket.ready) return;
   busy = true;
@@ -122,14 +160,17 @@ async function paint(data) {
   at("live-out").dataset.frames = number;
 }
 
-function countdown() {
-  let left = 3;
+// The portrait over the camera's picture: so many seconds until the anchor is taken, or in which the best one is sought.
+function countdown(before, sought) {
+  clearTimeout(counting);
+  let left = before || sought;
   at("overlay").hidden = false;
+  if (sought) tell({ type: "anchor", seconds: sought });
   const tick = () => {
     at("count").textContent = left || "";
-    if (left-- > 0) return setTimeout(tick, 700);
+    if (left-- > 0) return counting = setTimeout(tick, sought ? 1000 : 700);
     at("overlay").hidden = true;
-    tell({ type: "anchor" });
+    if (!sought) tell({ type: "anchor" });
   };
   tick();
 }

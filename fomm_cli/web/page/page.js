@@ -3,14 +3,17 @@
 import { ask, at, complain, follow, pace, post, upload } from "/page/api.js";
 import { camera } from "/page/camera.js";
 import { cropper } from "/page/crop.js";
+import { drives } from "/page/drives.js";
 import { live } from "/page/live.js";
 import { motions } from "/page/motion.js";
+import { options } from "/page/options.js";
 import { gallery } from "/page/results.js";
 
-const SLIDERS = ["motion-scale", "head", "expression", "smooth", "detail"];
-const CHOICES = ["mode", "loop", "lock", "layout", "format", "clamp", "badge"];
-const TEXTS = ["crop-source", "crop-driving", "anchor", "weights", "size", "face"];
+const SLIDERS = ["motion-scale", "head", "expression", "smooth", "detail", "pin", "feather"];
+const CHOICES = ["mode", "loop", "lock", "layout", "format", "clamp", "badge", "colour-match", "extend"];
+const TEXTS = ["crop-source", "crop-driving", "anchor", "weights", "size", "max-size", "face", "background"];
 const CHECKS = ["adapt-scale", "allow-damaged", "paste-back"];
+const PIN = "0.2"; // where nobody says
 let state, job;
 const chosen = { source: null, driving: null };
 
@@ -21,6 +24,12 @@ function settings() {
   for (const name of SLIDERS) all[name] = +at(name).value;
   for (const name of [...CHOICES, ...TEXTS]) all[name] = at(name).value.trim();
   for (const name of CHECKS) all[name] = at(name).checked;
+  all.set = onOptions.said();
+  if (pasted()) {
+    all.drive = onDrives.said();
+    all.pin = at("pin").value === PIN ? "" : at("pin").value;
+    if (!state.holds) Object.assign(all, { pin: "0", detail: 0 }); // nothing to hold borders by
+  } else for (const name of ["pin", "feather", "colour-match", "extend"]) all[name] = state.defaults[name];
   if (chosen.driving?.kind === "motion") all.layout = "result";
   if (!at("trim").hidden) {
     all.start = at("start").value;
@@ -29,13 +38,17 @@ function settings() {
   return all;
 }
 
+const pasted = () => at("paste-back").checked || at("face").value.trim() !== "";
+
 function reset() {
-  const wanted = state.defaults;
-  for (const name of [...SLIDERS, ...CHOICES, "crop-source", "crop-driving", "anchor", "size", "face", "crf"]) at(name).value = wanted[name];
+  const wanted = { ...state.defaults, pin: PIN };
+  for (const name of [...SLIDERS, ...CHOICES, ...TEXTS.filter((each) => each !== "weights"), "crf"]) at(name).value = wanted[name];
   for (const name of CHECKS) at(name).checked = wanted[name];
   at("audio").checked = wanted.audio === "driving";
   at("start").value = 0;
   at("end").value = at("end").max;
+  onOptions.offer(state.options);
+  onDrives.forget();
   told();
   for (const side of ["source", "driving"]) crops[side].draw();
 }
@@ -43,6 +56,8 @@ function reset() {
 function told() {
   for (const name of SLIDERS) document.querySelector(`output[for=${name}]`).textContent = (+at(name).value).toFixed(2);
   for (const name of ["start", "end"]) document.querySelector(`output[for=${name}]`).textContent = `${(+at(name).value).toFixed(2)} s`;
+  at("pasted").hidden = !pasted();
+  for (const name of ["pin", "detail"]) at(name).disabled = !state.holds;
   at("frame-told").textContent = `${+at("frame").value + 1} of ${+at("frame").max + 1}`;
   mark();
 }
@@ -56,6 +71,8 @@ async function know() {
   if (first) return reset();
   at("mode").value = state.defaults.mode;
   at("adapt-scale").checked = state.defaults["adapt-scale"];
+  onOptions.offer(state.options);
+  told();
   for (const side of ["source", "driving"]) crops[side].draw();
 }
 
@@ -84,6 +101,7 @@ async function look() {
     at("preview").src = URL.createObjectURL(await answer.blob());
     if (old.startsWith("blob:")) URL.revokeObjectURL(old);
     for (const side of ["source", "driving"]) crops[side].told(still[`crop_${side}`]);
+    onDrives.offer(still.faces.length);
     at("frame").max = still.frames - 1;
     at("scrub").hidden = at("tab-result").getAttribute("aria-selected") === "true";
     at("empty").hidden = true;
@@ -151,6 +169,10 @@ function use(side, file) {
     if (!at("strip").hidden) at("strip-picture").src = `/api/files/${file.id}/strip`;
     if (at("anchor").value !== "first") at("anchor").value = "auto"; // a frame's number means nothing in another clip
     onMotion.look();
+    onDrives.know(file);
+  } else {
+    onDrives.forget();
+    onCamera.change(file);
   }
   crops[side].use(file);
   card.querySelector(".faces").disabled = !file.width;
@@ -168,13 +190,19 @@ function use(side, file) {
   preview();
 }
 
+// The one that suits these weights; asked again, the next.
+function example(side) {
+  const own = state.examples.filter((_, n) => n % 2 === (side === "source" ? 0 : 1));
+  return own[(own.findIndex((each) => each.id === chosen[side]?.id) + 1) % own.length];
+}
+
 for (const side of ["source", "driving"]) {
   const card = at(side), drop = card.querySelector(".drop");
   card.querySelector("input").addEventListener("change", (event) => {
     if (event.target.files[0]) take(side, event.target.files[0]);
     event.target.value = "";
   });
-  card.querySelector(".example").addEventListener("click", () => use(side, state.examples[side === "source" ? 0 : 1]));
+  card.querySelector(".example").addEventListener("click", () => use(side, example(side)));
   card.querySelector(".camera").addEventListener("click", () => camera(side === "source" ? "picture" : "clip", (blob, name) => take(side, blob, name)));
   card.querySelector(".faces").addEventListener("click", () => crops[side].faces());
   card.addEventListener("dragover", (event) => { event.preventDefault(); drop.classList.add("over"); });
@@ -276,6 +304,8 @@ at("weights").addEventListener("change", async () => {
   try { await know(); preview(); } catch (error) { complain(error); }
 });
 
+const onOptions = options();
+const onDrives = drives({ change: preview });
 const made = gallery({ warn, show });
 const onCamera = live({ settings, complain, size: () => state.size, source: () => chosen.source });
 const onMotion = motions({
@@ -299,8 +329,9 @@ function turn(tab) {
 for (const tab of ["animate", "live", "motion"]) at(`go-${tab}`).addEventListener("click", () => turn(tab));
 
 async function begin() {
-  const known = await (await ask("/api/weights")).json(), here = known.weights.filter((each) => each.here && each.name !== known.used);
-  at("weights").replaceChildren(new Option(known.used, ""), ...here.map((each) => new Option(`${each.name}: ${each.domain}`, each.name)));
+  const known = await (await ask("/api/weights")).json(), here = known.weights.filter((each) => each.offered && each.name !== known.used);
+  const named = (each) => `${each.name}: ${each.domain}${each.here ? "" : ", to be downloaded"}`;
+  at("weights").replaceChildren(new Option(known.used, ""), ...here.map((each) => new Option(named(each), each.name)));
   at("which").hidden = !here.length;
   await know();
   for (const each of await (await ask("/api/jobs")).json()) {

@@ -1,0 +1,208 @@
+"""Settings in the words of `fomm animate`: all of them, for every family of weights, and the command they come to."""
+
+from __future__ import annotations
+
+import io
+import json
+import shlex
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+pytest.importorskip("starlette")
+from starlette.testclient import TestClient
+
+from fomm_cli.engine.choose import make_engine
+from fomm_cli.model.thin_plate.family import ThinPlate
+from fomm_cli.web.words import command, read
+from tests import live_portrait
+from tests.clips import shades, write_clip
+from tests.engines import GreyEngine
+from tests.web import House, finish, upload
+
+
+@pytest.fixture
+def build(tmp_path: Path) -> Iterator[Callable[..., House]]:
+    """Servers by their rules, closed at the end however that comes."""
+    houses = []
+
+    def built(*given: Any, **rules: Any) -> House:
+        houses.append(House(tmp_path / "work", *given, **rules))
+        return houses[-1]
+
+    yield built
+    for house in houses:
+        house.close()
+
+
+@pytest.fixture
+def house(build: Callable[..., House]) -> House:
+    return build()
+
+
+@pytest.fixture(scope="module")
+def media(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("media")
+    Image.new("RGB", (80, 40), (90, 90, 90)).save(folder / "two.png")
+    write_clip(folder / "clip.mp4", shades(9, 32, 32))
+    write_clip(folder / "still.mp4", shades(1, 32, 32) * 4)
+    return folder
+
+
+def preview(visitor: TestClient, **asked: Any) -> tuple[np.ndarray, dict[str, Any]]:
+    """A frame of what a job would make, and what is told of it."""
+    answer = visitor.post("/api/preview", json=asked)
+    assert answer.status_code == 200, answer.text
+    picture = np.asarray(Image.open(io.BytesIO(answer.content)).convert("RGB"))
+    return picture.astype(int), json.loads(answer.headers["x-fomm-still"])
+
+
+def test_settings_are_those_of_animate(house: House) -> None:
+    visitor = house.visitor()
+    for settings, said in (
+        ({"heads": 1}, "heads"),
+        ({"head": 4}, "head 4"),
+        ({"head": "big"}, "big"),
+        ({"crop-source": "motion"}, "motion"),
+        ({"crop-driving": "../x"}, "../x"),
+        ({"anchor": "last"}, "last"),
+        ({"mode": "sideways"}, "sideways"),
+        ({"format": "exe"}, "exe"),
+        ({"badge": "middle"}, "middle"),
+        ({"face": "ears"}, "ears"),
+        ({"detail": 2}, "detail 2"),
+        ({"face": "all", "crop-source": "pad"}, "both"),
+        ({"paste-back": True, "size": 64}, "source's size"),
+        ({"crf": True}, "True"),
+        ({"pin": 0.1}, "put back"),
+        ({"drive": "0=clip"}, "put back"),
+        ({"paste-back": True, "pin": "0.5"}, "pin 0.5"),
+        ({"paste-back": True, "pin": "wide"}, "wide"),
+        ({"paste-back": True, "pin": "nan"}, "nan"),
+        ({"paste-back": True, "feather": 0.4}, "feather 0.4"),
+        ({"paste-back": True, "extend": "shrink"}, "shrink"),
+        ({"paste-back": True, "colour-match": "red"}, "red"),
+        ({"paste-back": True, "drive": "clip"}, "clip"),
+        ({"face": "all", "drive": "0=clip", "loop": "cut"}, "one driving"),
+        ({"max-size": "8"}, "max-size 8"),
+        ({"max-size": "99.5"}, "99.5"),
+        ({"background": "/etc/passwd"}, "/etc/passwd"),
+        ({"background": "alpha"}, "mp4"),
+        ({"set": "region=lip"}, "region=lip"),
+        ([], "settings"),
+    ):
+        answer = visitor.post("/api/jobs", json={"source": "portrait", "driving": "clip", "settings": settings})
+        assert answer.status_code == 400, settings
+        assert said in answer.json()["what"]
+    assert visitor.post("/api/jobs", content=b"{").status_code == 400
+    assert visitor.post("/api/jobs", content=bytes(100_000)).status_code == 413
+
+
+def test_the_command_is_one_that_the_shell_takes_apart() -> None:
+    asked = read({"adapt-scale": False, "lock": "place,size", "crop-source": "1,2,30,30", "force-motion": True})
+    line = command(asked, "my face; rm -rf.png", "-x.mp4", "out put.mp4", "toon-128")
+    assert shlex.split(line) == [
+        *("fomm", "animate", "my face; rm -rf.png", "./-x.mp4", "-o", "out put.mp4", "--weights", "toon-128"),
+        *("--no-adapt-scale", "--crop-source", "1,2,30,30", "--lock", "place,size", "--force-motion"),
+    ]
+
+
+def test_each_face_is_driven_by_its_own_clip(house: House, media: Path) -> None:
+    visitor = house.visitor()
+    source, driving, other = (upload(visitor, media / name) for name in ("two.png", "clip.mp4", "still.mp4"))
+    settings = {"face": "0,0,32,32 48,8,32,32", "drive": f"1={other}", "pin": 0, "detail": 0, "feather": 0.0}
+    settings |= {"colour-match": "off", "anchor": "first", "extend": "loop"}
+    asked = {"source": source, "driving": driving, "settings": settings}
+    picture, told = preview(visitor, frame=8, **asked)
+    assert told["faces"] == [[0, 0, 32, 32], [48, 8, 32, 32]]
+    assert picture[16, 16, 0] > 110, "it brightens as its clip does"
+    assert abs(picture[24, 64, 0] - 90) <= 3, "its own clip does not"
+    last = finish(visitor, visitor.post("/api/jobs", json=asked).json()["id"])
+    assert (last["state"], last["frames"]) == ("done", 9)
+    said = "--face 0,0,32,32 --face 48,8,32,32 --drive 1=still.mp4 --extend loop --pin 0"
+    assert said in last["command"]
+    stranger = house.visitor()
+    theirs = asked | {"source": "portrait", "driving": "clip"}
+    assert stranger.post("/api/jobs", json=theirs).status_code == 404, "a file of somebody else"
+    asked["settings"] = settings | {"drive": f"7={other}"}
+    assert "no face 7" in visitor.post("/api/preview", json=asked).json()["what"]
+
+
+def test_a_background_is_a_word_or_a_colour_never_a_file(house: House, media: Path) -> None:
+    assert read({"background": "green"}).settings.background == "#008000"
+    assert read({"background": "#0f0"}).changed == {"background": "#00ff00"}
+    assert read({"background": "alpha", "format": "webm"}).settings.background == "alpha"
+
+
+def test_weights_of_every_family_say_what_they_can(build: Callable[..., House]) -> None:
+    engine = GreyEngine()
+    state = build(engine).visitor().get("/api/state").json()
+    assert (state["words"]["mode"], state["options"], state["holds"]) == (["relative", "absolute"], {}, False)
+    engine.family, engine.disentangles = ThinPlate(), True  # type: ignore[assignment]
+    visitor = build(engine).visitor()
+    assert visitor.get("/api/state").json()["words"]["mode"] == ["relative", "absolute", "avd"]
+    asked = {"source": "portrait", "driving": "clip", "settings": {"adapt-scale": False}}
+    assert "always scaled" in visitor.post("/api/jobs", json=asked).json()["what"]
+    engine.disentangles = False
+    assert visitor.get("/api/state").json()["words"]["mode"] == ["relative", "absolute"]
+
+
+def test_options_of_a_family_reach_its_network(build: Callable[..., House], tmp_path: Path) -> None:
+    for name in ("source", "driving0"):
+        pixels = live_portrait.picture(name, 64)[0].permute(1, 2, 0).numpy()
+        Image.fromarray(np.rint(255 * pixels).astype(np.uint8)).save(tmp_path / f"{name}.png")
+    write_clip(tmp_path / "clip.mp4", [np.asarray(Image.open(tmp_path / f"{n}.png")) for n in ("source", "driving0")])
+    house = build(make_engine(live_portrait.model(), "plain"))
+    visitor = house.visitor()
+    state = visitor.get("/api/state").json()
+    assert state["options"]["region"]["enum"] == ["all", "exp", "pose", "lip", "eyes"]
+    assert state["options"]["stitching"]["type"] == "boolean"
+    asked = {"source": upload(visitor, tmp_path / "source.png"), "driving": upload(visitor, tmp_path / "clip.mp4")}
+    usual = {"crop-source": "center", "anchor": "first"}
+    frames = [preview(visitor, frame=1, **asked, settings=usual | {"set": said})[0] for said in ("", "region=lip")]
+    assert abs(frames[0] - frames[1]).max() > 3
+    wishes = usual | {"set": "region=lip multiplier=1.3"}
+    job = visitor.post("/api/jobs", json=asked | {"settings": wishes}).json()
+    assert job["command"].endswith("--set region=lip --set multiplier=1.3")
+    assert finish(visitor, job["id"])["state"] == "done"
+    for said, what in (("region=nose", "region"), ("multiplier=9", "multiplier"), ("nose=1", "nose=1")):
+        answer = visitor.post("/api/jobs", json=asked | {"settings": {"set": said}})
+        assert answer.status_code == 400
+        assert what in answer.json()["what"]
+
+
+def test_weights_that_are_not_here_are_not_fetched(house: House) -> None:
+    visitor = house.visitor()
+    for name in ("vox-256", "../x", "hf://a/b"):
+        asked = {"source": "portrait", "driving": "clip", "settings": {"weights": name}}
+        answer = visitor.post("/api/jobs", json=asked)
+        assert answer.status_code == 400
+        assert "not here" in answer.json()["what"]
+    asked["settings"] = {"weights": "toon-128"}
+    assert "--weights toon-128" in visitor.post("/api/jobs", json=asked).json()["command"]
+    assert visitor.get("/api/state", params={"weights": "toon-128"}).json()["engine"] == "grey"
+
+
+def test_weights_are_fetched_only_where_that_is_allowed(build: Callable[..., House]) -> None:
+    def offered(house: House) -> set[str]:
+        return {each["name"] for each in house.visitor().get("/api/weights").json()["weights"] if each["offered"]}
+
+    opened: list[str | None] = []
+
+    def open_engine(name: str | None) -> GreyEngine:
+        opened.append(name)
+        return GreyEngine()
+
+    closed = build()
+    assert "toon-128" in offered(closed)
+    assert "vox-256" not in offered(closed)
+    house = build(fetch=True)
+    house.desk.engines._open = open_engine  # type: ignore[assignment]
+    assert {"toon-128", "vox-256"} <= offered(house)
+    assert house.visitor().get("/api/state", params={"weights": "vox-256"}).status_code == 200
+    assert house.visitor().get("/api/state", params={"weights": "hf://a/b"}).status_code == 400
+    assert opened == ["vox-256"]
