@@ -45,7 +45,7 @@ def test_a_camera_drives_it(server: str, browser: Any) -> None:
     wait(browser, "document.getElementById('overlay').hidden")
     click(browser, "record")
     frames(browser, 50)
-    told = browser.execute_script("return document.getElementById('live-told').textContent")
+    told = wait(browser, "document.getElementById('live-pace').textContent")
     assert re.fullmatch(r"[\d.]+ fps · \d+ ms · \d+ % of frames passed over", told)
     drawn = """
         const out = document.getElementById('live-out');

@@ -4,11 +4,12 @@ import { at, openCamera } from "/page/api.js";
 
 const HEADER = 12;
 const SOUGHT = 5; // seconds in which the best anchor is looked for
-let place = [0, 0], counting, socket, stream, recorder, popup, settings, complain, size, busy = false, fresh = false, number = 0, seen = 0, sent = 0, shown = [], waits = [];
+const SPAN = 60; // frames that the pace is told of
+let shift = [0, 0], counting, socket, stream, recorder, popup, settings, complain, size, busy = false, fresh = false, number = 0, seen = 0, sent = 0, taken = 0, said = 0, shown = [], waits = [];
 
 const camera = Object.assign(document.createElement("video"), { muted: true, playsInline: true });
 // What is read back from a canvas is quickest on one that the processor draws.
-const own = at("own").getContext("2d", { willReadFrequently: true }), out = at("live-out").getContext("2d");
+const own = at("own").getContext("2d", { willReadFrequently: true }), out = at("live-out").getContext("2d", { alpha: false });
 
 export function live(given) {
   ({ settings, complain, size } = given);
@@ -35,10 +36,10 @@ function change(source) {
   if (socket.ready) tell({ type: "start", source: source.id, settings: wishes() });
 }
 
-// What of the camera is sent: `place` is from -1 to 1 in both directions of what there is to move.
+// What of the camera is sent: `shift` is from -1 to 1 in both directions of what there is to move.
 function movable() {
   const box = at("self"), bounded = (value) => Math.max(-1, Math.min(1, value));
-  const move = (dx, dy) => { place = [bounded(place[0] + (at("mirror").checked ? -dx : dx)), bounded(place[1] + dy)]; };
+  const move = (dx, dy) => { shift = [bounded(shift[0] + (at("mirror").checked ? -dx : dx)), bounded(shift[1] + dy)]; };
   box.addEventListener("pointerdown", (event) => {
     event.preventDefault();
     box.focus();
@@ -97,19 +98,21 @@ function stop() {
 
 function hear({ data }) {
   if (typeof data !== "string") return paint(data);
-  const said = JSON.parse(data);
-  if (said.type === "wait") at("live-told").textContent = `Somebody is live already: place ${said.place} in the queue.`;
-  if (said.type === "error") complain(new Error(`${said.what} ${said.hint}`));
-  if (said.type === "ready") {
+  const { type, place, what, hint } = JSON.parse(data);
+  if (type === "wait") at("live-told").textContent = `Somebody is live already: place ${place} in the queue.`;
+  if (type === "error") complain(new Error(`${what} ${hint}`));
+  if (type === "ready") {
+    at("live-told").textContent = "";
     tell({ type: "start", source: socket.source, settings: wishes() });
     socket.ready = true;
   }
 }
 
-function look() {
+function look(now, { captureTime }) {
   if (!socket) return;
   seen += 1;
   fresh = true;
+  taken = captureTime ?? now;
   if (!busy) capture();
   camera.requestVideoFrameCallback(look);
 }
@@ -117,12 +120,12 @@ function look() {
 // The newest picture goes out as soon as the one before is answered; what came in between is passed over.
 function capture() {
   fresh = false;
-  const captured = performance.now(), { width, height } = own.canvas, zoom = +at("zoom").value;
+  const { width, height } = own.canvas, zoom = +at("zoom").value;
   const scale = Math.min(camera.videoWidth / width, camera.videoHeight / height) / zoom, [w, h] = [width * scale, height * scale];
   own.save();
   own.imageSmoothingQuality = "medium"; // averages where it shrinks
   if (at("mirror").checked) { own.translate(width, 0); own.scale(-1, 1); }
-  const [left, top] = [(camera.videoWidth - w) / 2 * (1 + place[0]), (camera.videoHeight - h) / 2 * (1 + place[1])];
+  const [left, top] = [(camera.videoWidth - w) / 2 * (1 + shift[0]), (camera.videoHeight - h) / 2 * (1 + shift[1])];
   own.drawImage(camera, left, top, w, h, 0, 0, width, height);
   own.restore();
   if (!socket.ready) return;
@@ -131,7 +134,7 @@ function capture() {
   const jpeg = atob(own.canvas.toDataURL("image/jpeg", 0.85).split(",")[1]), message = new Uint8Array(HEADER + jpeg.length);
   const header = new DataView(message.buffer);
   header.setUint32(0, number++, true);
-  header.setFloat64(4, captured, true);
+  header.setFloat64(4, taken, true);
   for (let n = 0; n < jpeg.length; n++) message[HEADER + n] = jpeg.charCodeAt(n);
   sent += 1;
   socket.send(message);
@@ -152,10 +155,11 @@ async function paint(data) {
   const now = performance.now();
   shown.push(now);
   waits.push(now - captured);
-  if (shown.length > 60) { shown.shift(); waits.shift(); }
-  if (shown.length % 5 === 0) {
+  if (shown.length > SPAN) { shown.shift(); waits.shift(); }
+  if (shown.length > 4 && now - said > 500) { // a line laid out anew with every frame would cost more than the frame
+    said = now;
     const fps = (shown.length - 1) / ((now - shown[0]) / 1000), middle = [...waits].sort((a, b) => a - b)[waits.length >> 1];
-    at("live-told").textContent = `${fps.toFixed(1)} fps · ${middle.toFixed(0)} ms · ${Math.round(100 * (1 - sent / seen))} % of frames passed over`;
+    at("live-pace").textContent = `${fps.toFixed(1)} fps · ${middle.toFixed(0)} ms · ${Math.round(100 * (1 - sent / seen))} % of frames passed over`;
   }
   at("live-out").dataset.frames = number;
 }
