@@ -30,6 +30,7 @@ from fomm_cli.weights import catalogue
 from fomm_cli.weights.catalogue import CATALOGUE, Original
 from fomm_cli.weights.convert import read_published
 from fomm_cli.weights.file import build_model
+from tests.evaluation import run, write_tiny
 from tests.golden_regions import avd_state, regions_tensors
 from tests.training import tiny_clips
 
@@ -93,6 +94,20 @@ def test_converted_weights_predict_what_the_original_did(golden_regions: Path, w
         moved = model.render(encoded, pose_source, model.disentangle(pose_source, pose_driving)).prediction
     torch.testing.assert_close(plain, tensors["standard.1.prediction"], atol=1e-4, rtol=0)
     torch.testing.assert_close(moved, tensors["avd.1.prediction"], atol=1e-4, rtol=0)
+
+
+def test_mode_avd_is_evaluated_against_the_driving_pose(
+    weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = ["eval", "animation", "-w", weights, "--identities", "2", "--frames", "2", "--size", "64"]
+    found = run(capsys, *asked, "--mode", "absolute,avd", "--json")["results"]
+    name = weights.stem
+    assert list(found) == ["copy, absolute", f"{name}, absolute", "copy, avd", f"{name}, avd"]
+    assert found["copy, avd"]["l1"]["value"] == found["copy, absolute"]["l1"]["value"], "one answer for both"
+    assert found[f"{name}, avd"]["l1"]["value"] != found[f"{name}, absolute"]["l1"]["value"]
+    assert "always scaled" in run(capsys, *asked, "--mode", "relative", "--no-adapt-scale", code=1)
+    other = run(capsys, *asked, "-w", write_tiny(tmp_path / "first.safetensors"), "--mode", "avd", code=1)
+    assert "first: There is no mode 'avd'" in other
 
 
 def test_what_no_shape_shows_is_assumed_and_told(

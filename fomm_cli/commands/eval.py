@@ -103,7 +103,7 @@ def animation(
     data: str = typer.Option("toon", "--data", metavar="toon|DIR", help="The procedural set, or a set of real clips."),
     weights: list[str] = WEIGHTS,
     baseline: list[str] = typer.Option(["copy"], "--baseline", metavar="NAME", help="A floor in the table."),
-    mode: str = typer.Option("relative,absolute", "--mode", metavar="LIST", help="relative, absolute, or both."),
+    mode: str = typer.Option("relative,absolute", "--mode", metavar="LIST", help="Of relative, absolute, avd."),
     metrics: str | None = typer.Option(
         None,
         "--metrics",
@@ -135,15 +135,17 @@ def animation(
     On `toon` the true answer is known and is compared with, on people nobody trained on. On real clips detectors tell
     whether the pose is followed and the identity kept.
     """
+    from fomm_cli.evaluate.methods import Mode
     from fomm_cli.evaluate.setup import Request
     from fomm_cli.evaluate.tasks import MODES, PairAnimation, ToonAnimation
     from fomm_cli.weights.catalogue import DEFAULT
 
+    known: tuple[Mode, ...] = (*MODES, "avd")
     asked = [name.strip() for name in mode.split(",") if name.strip()]
     for name in asked:
-        if name not in MODES:
-            raise FommError(f"There is no mode {name!r}.", nearest(name, list(MODES)))
-    modes = tuple(name for name in MODES if name in asked)
+        if name not in known:
+            raise FommError(f"There is no mode {name!r}.", nearest(name, list(known)))
+    modes = tuple(name for name in known if name in asked)
     on_toon = data == "toon"
     request = Request(
         weights=weights or ([DEFAULT] if on_toon else []),

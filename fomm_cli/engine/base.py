@@ -88,11 +88,21 @@ class Engine(Protocol):
         ...
 
 
-def check_motion(engine: Engine, mode: str, adapt_scale: bool) -> None:
+class Mover(Protocol):
+    """What carries motion over: an engine, or a model."""
+
+    @property
+    def family(self) -> Family: ...
+
+    @property
+    def disentangles(self) -> bool: ...
+
+
+def check_motion(mover: Mover, mode: str, adapt_scale: bool) -> None:
     """Refuse a way to carry motion over that this family, or these weights, do not have."""
-    family = engine.family
+    family = mover.family
     family.check_mode(mode)
-    if mode == "avd" and not engine.disentangles:
+    if mode == "avd" and not mover.disentangles:
         raise FommError(
             "These weights do not hold the network of mode avd.",
             "`fomm train avd --init WEIGHTS` trains it; or use --mode relative.",

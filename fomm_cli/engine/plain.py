@@ -32,7 +32,7 @@ class PlainEngine:
         self.bf16 = precision == "bf16"
         self.device = next(model.parameters()).device
         self.family, self.usual = model.family, model.usual
-        self.disentangles = "disentangle" in model.pose_seams
+        self.disentangles = model.disentangles
         self.size, self.output_size, self.motion_size = model.size, model.output_size, model.motion_size
         self.detector = of_model(model)
         self.batch = batch_size(self.device, model.size)

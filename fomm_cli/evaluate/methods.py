@@ -9,10 +9,11 @@ from typing import Literal, NamedTuple, Protocol
 import torch
 from torch import Tensor
 
+from fomm_cli.engine.base import check_motion
 from fomm_cli.errors import FommError, nearest
 from fomm_cli.model.network import AnimationModel
 
-Mode = Literal["reconstruction", "relative", "absolute"]
+Mode = Literal["reconstruction", "relative", "absolute", "avd"]
 
 
 class Take(NamedTuple):
@@ -39,6 +40,10 @@ class Method(Protocol):
     @property
     def size(self) -> tuple[int, int] | None: ...
 
+    def check(self, mode: Mode, adapt_scale: bool) -> None:
+        """Refuse a mode of animation that it does not have."""
+        ...
+
     def start(self, source: Tensor, initial: Tensor, mode: Mode, adapt_scale: bool = True) -> Performance:
         """Take in a source (1, 3, H, W); `initial` is the driving frame that stands for its pose in relative mode."""
         ...
@@ -52,8 +57,17 @@ class Column(NamedTuple):
     mode: Mode
 
 
-def columns(methods: Sequence[Method], modes: Sequence[Mode]) -> list[Column]:
-    """Every method in every mode; what has to be compared stands side by side."""
+def columns(methods: Sequence[Method], modes: Sequence[Mode], adapt_scale: bool = True) -> list[Column]:
+    """Every method in every mode; what has to be compared stands side by side.
+
+    Raises FommError, which names the method: a mode that these weights do not have.
+    """
+    for method in methods:
+        for mode in modes:
+            try:
+                method.check(mode, adapt_scale)
+            except FommError as error:
+                raise FommError(f"{method.name}: {error.what}", error.hint) from error
     return [Column(f"{method.name}, {mode}", method, mode) for mode in modes for method in methods]
 
 
@@ -73,6 +87,9 @@ class Copy:
     name = "copy"
     size: tuple[int, int] | None = None
 
+    def check(self, mode: Mode, adapt_scale: bool) -> None:
+        """A copy is one in every mode."""
+
     def start(self, source: Tensor, initial: Tensor, mode: Mode, adapt_scale: bool = True) -> Performance:
         return lambda driving: Take(source.expand_as(driving), None)
 
@@ -89,6 +106,9 @@ class Network:
         height, width = self.model.size
         return height, width
 
+    def check(self, mode: Mode, adapt_scale: bool) -> None:
+        check_motion(self.model, mode, adapt_scale)
+
     @torch.inference_mode()
     def start(self, source: Tensor, initial: Tensor, mode: Mode, adapt_scale: bool = True) -> Performance:
         family, encoded = self.model.family, self.model.encode(source)
@@ -100,7 +120,10 @@ class Network:
             found = self.model.detect(driving)
             pose = found
             if mode != "reconstruction":
-                moved = family.transfer(kp_source, found, kp_initial, mode, adapt_scale)
+                if mode == "avd":
+                    moved = self.model.disentangle(kp_source, found)
+                else:
+                    moved = family.transfer(kp_source, found, kp_initial, mode, adapt_scale)
                 pose = family.settle(self.model, kp_source, moved)
             # What lies behind moves with the camera only where both are frames of one clip.
             background = self.model.background(source.expand_as(driving), driving) if mode == "reconstruction" else None

@@ -27,6 +27,7 @@ from fomm_cli.media.image import fit
 from fomm_cli.model.pixels import to_frames, to_tensor
 
 MODES: tuple[Mode, ...] = ("relative", "absolute")
+"""What every family has; avd has to be asked for."""
 
 
 class Item(Protocol):
@@ -203,7 +204,7 @@ class ToonAnimation:
         return People(self.frames, min(setup.size) if setup.size else 128, self.seed, setup.device)
 
     def table(self, setup: Setup) -> list[Column]:
-        return columns(setup.methods, self.modes)
+        return columns(setup.methods, self.modes, self.adapt_scale)
 
     def about(self, setup: Setup) -> dict[str, Any]:
         side = self.people(setup).size
@@ -223,7 +224,8 @@ class ToonAnimation:
         return hashlib.sha256(address.encode()).hexdigest()
 
     def _question(self, item: Person, setup: Setup, mode: Mode) -> Question:
-        return self.people(setup).animation(item.number, absolute=mode == "absolute")
+        # avd gives the driving pose too, had the source taken it
+        return self.people(setup).animation(item.number, absolute=mode != "relative")
 
     def measure(self, item: Person, setup: Setup) -> Record:
         """The source is not among the frames that count."""
@@ -303,7 +305,7 @@ class PairAnimation:
         return cls(chosen, str(data), found.layout, origin, modes, adapt_scale, seed)
 
     def table(self, setup: Setup) -> list[Column]:
-        return columns(setup.methods, self.modes)
+        return columns(setup.methods, self.modes, self.adapt_scale)
 
     def about(self, setup: Setup) -> dict[str, Any]:
         return {

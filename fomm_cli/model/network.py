@@ -44,6 +44,11 @@ class AnimationModel(nn.Module):
         self.motion_size: tuple[int, int] | None = None
         self.family = family_of(config)
 
+    @property
+    def disentangles(self) -> bool:
+        """Whether it holds the network of mode avd."""
+        return "disentangle" in self.pose_seams
+
     def add(self, part: str) -> None:
         """Give the network one of its family's optional parts, untrained, as a weights file is about to fill it."""
         if getattr(self, part, None) is None:  # some are there because the config says so
