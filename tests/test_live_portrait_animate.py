@@ -29,13 +29,15 @@ Ran = Callable[..., dict[str, Any]]
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Tiny weights, a picture, a square clip with sound and a wide one."""
+    """Tiny weights, a picture, a square clip with sound, its motion and a wide one."""
     folder = tmp_path_factory.mktemp("portrait")
     save_weights(folder / "tiny.safetensors", lp.model(), lp.config())
     Image.fromarray(frame("source", 96)).save(folder / "photo.png")
     clip = [blend(t) for t in np.linspace(0, 1, 5)]
     write_clip(folder / "clip.mp4", clip, Fraction(25), sound="aac")
     write_clip(folder / "wide.mp4", [np.concatenate([each, each[:, :40]], axis=1) for each in clip], Fraction(10))
+    extract = ["motion", "extract", str(folder / "clip.mp4"), "-o", str(folder / "m.safetensors")]
+    assert main([*extract, "--weights", str(folder / "tiny.safetensors"), "--device", "cpu"]) == 0
     return folder
 
 
@@ -198,6 +200,60 @@ def test_a_source_clip_keeps_its_picture(ran: Ran, monkeypatch: pytest.MonkeyPat
     assert np.abs(frames(smoother["path"]) - made).mean() > 0
     rough = ran("--crop-source", "20,10,40,40", source="wide.mp4", out="box.mp4")
     assert rough["crop_source"] == [20, 10, 40, 40]
+
+
+TOGETHER = {
+    "a picture by a motion file": ("photo.png", "m.safetensors", "--set region=pose --set multiplier=0.7"),
+    "a picture by a picture": ("photo.png", "photo.png", "--set region=eyes --set stitching=false"),
+    "absolute, steered": ("photo.png", "clip.mp4", "--mode absolute --expression 0.5 --set region=exp"),
+    "put back, steered": (
+        "photo.png",
+        "clip.mp4",
+        "--crop-source auto --face largest --feather 0.2 --head 0.5 --smooth 0.3 --set stitching=false",
+    ),
+    "a clip by a clip": ("wide.mp4", "clip.mp4", "--crop-source auto --mode absolute --set smoothing=0 --lock turn"),
+    "a clip by a motion file": ("wide.mp4", "m.safetensors", "--crop-source auto --set smoothing=1e-4 --anchor first"),
+    "a clip by a picture": ("wide.mp4", "photo.png", "--crop-source auto --paste-back --set region=lip"),
+}
+
+
+@pytest.mark.parametrize("together", TOGETHER, ids=list(TOGETHER))
+def test_options_go_together(ran: Ran, monkeypatch: pytest.MonkeyPatch, together: str) -> None:
+    """Each from files to files, and each option changes what is made."""
+    see(monkeypatch, face(64, 0.1))
+    monkeypatch.setattr("fomm_cli.detectors.faces.FaceDetector", Boxed)
+    monkeypatch.setattr(portrait, "finder_of", lambda find: portrait.Finder(find, Fixed(face(64, 0.1))))
+    source, driving, text = TOGETHER[together]
+    options = text.split()
+    done = ran(*options, source=source, driving=driving, out="all")
+    assert "path" in done, done
+    assert done["frames"] == (1 if driving == "photo.png" else 5)
+    whole = {"--crop-source", "--face", "--paste-back"}  # with what cannot be left out alone
+    pairs = list(zip(options[::2], options[1::2], strict=False)) if "--paste-back" not in options else []
+    made = frames(done["path"])
+    for at, pair in enumerate(pairs):
+        if pair[0] not in whole:
+            others = [word for number, each in enumerate(pairs) if number != at for word in each]
+            without = ran(*others, source=source, driving=driving, out=f"without{at}")
+            assert np.abs(frames(without["path"]) - made).max() > 0, pair
+
+
+@pytest.mark.parametrize(
+    ("option", "source", "words"),
+    [
+        ("--loop cut", "wide.mp4", "A source clip takes no --loop"),
+        ("--size 256", "wide.mp4", "A source clip takes no --size"),
+        ("--background freeze", "wide.mp4", "A source clip takes no --background"),
+        ("--crop-source auto --face all", "wide.mp4", "A source clip takes no --face"),
+        ("--layout keypoints", "wide.mp4", "no other layout than result"),
+        ("--mode avd", "photo.png", "no mode 'avd' in LivePortrait"),
+        ("--no-adapt-scale", "photo.png", "always scaled in LivePortrait"),
+    ],
+)
+def test_what_does_not_go_together_is_named(ran: Ran, option: str, source: str, words: str) -> None:
+    refused = ran(*option.split(), source=source)
+    assert refused["code"] == 1
+    assert words in " ".join(refused["said"].split())
 
 
 def test_other_families_refuse_source_clips(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

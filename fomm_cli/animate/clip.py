@@ -87,7 +87,7 @@ def animate_clip(
     begun, runner = time.perf_counter(), Runner(engine)
     family = engine.family.configured(settings.options)
     moving = open_driving(driving, engine, settings, progress)
-    if settings.paste is None and family.takes_clips and is_clip(source):
+    if family.takes_clips and is_clip(source):
         crop = family.crop if settings.crop_source == "auto" else settings.crop_source
         return redirect_clip(runner, family, source, crop, moving, outputs, settings, progress)
     stage = open_stage(runner, source, settings, family)

@@ -15,8 +15,9 @@ import numpy as np
 from fomm_cli.animate.crops import crop_box, portrait_finder
 from fomm_cli.animate.driving import Driving
 from fomm_cli.animate.marking import mark_of
+from fomm_cli.animate.role import far, steer_for
 from fomm_cli.animate.runner import Runner
-from fomm_cli.animate.settings import Output, Progress, Report, Settings, parse_anchor
+from fomm_cli.animate.settings import Output, Paste, Progress, Report, Settings
 from fomm_cli.animate.stream import threaded
 from fomm_cli.engine.base import Engine
 from fomm_cli.errors import FommError
@@ -27,6 +28,7 @@ from fomm_cli.media.signing import Signer
 from fomm_cli.media.video import Timed, VideoWriter, probe, read_timed
 from fomm_cli.model.family import Family
 from fomm_cli.model.pose import joined, pick
+from fomm_cli.motion.fit import check_fit
 
 BORDER, FADE = 1 / 32, 1 / 32
 """Shares of the crop's side: from here on it fades into the picture, over so much."""
@@ -69,16 +71,20 @@ def redirect_clip(
     progress: Progress,
 ) -> Report:
     """The source clip with its head moved as the driving moves, put back into each frame; as long as the shorter."""
-    if any(layout != "result" for _, layout in outputs):
-        raise FommError("A source clip has no other layout than result.", "Leave out --layout.")
+    _check_asked(outputs, settings)
     begun, engine, count = time.perf_counter(), runner.engine, 0
     info = probe(source)
     motion = driving.motion(runner, progress)
     cutter = Cutter(source, engine, crop, settings.face_detector)
     poses, matrices = _look(runner, cutter, source, len(motion), progress)
-    driven = pick(motion.poses, slice(0, len(matrices)))
-    anchor = motion.anchored(pick(poses, slice(1)), parse_anchor(settings.anchor))
-    initial = anchor.pose if len(motion) > 1 else family.resting(anchor.pose)
+    first = pick(poses, slice(1))
+    warnings = check_fit(motion, family.name, first, engine.detector, settings.force_motion)
+    anchor, steered = steer_for(first, motion, settings)
+    warnings += [*far(anchor), *driving.warnings, *steered.warnings]
+    initial = steered.anchor
+    if initial is not None and len(motion) == 1:
+        initial = family.resting(initial)
+    driven = pick(steered.motion.poses, slice(0, len(matrices)))
     moved = family.redirect(poses, driven, initial, settings.mode)
     side = engine.output_size[0]
     mask = affine.border_mask(side, max(1, round(BORDER * side)), max(1, round(FADE * side)))
@@ -125,10 +131,30 @@ def redirect_clip(
         has_audio=any(writer.heard for writer in writers),
         crop_source=affine.bounds(matrices[0], engine.output_size),
         crop_driving=driving.box,
-        anchor=anchor.index if settings.mode == "relative" else None,
-        distance=anchor.distance if settings.mode == "relative" else None,
+        anchor=anchor.index if anchor else None,
+        distance=anchor.distance if anchor else None,
         seconds=time.perf_counter() - begun,
+        clamped=steered.clamped,
+        warnings=warnings,
     )
+
+
+def _check_asked(outputs: list[Output], settings: Settings) -> None:
+    """Refuse what has no meaning for a source clip, whose frames, size and length are its own."""
+    if any(layout != "result" for _, layout in outputs):
+        raise FommError("A source clip has no other layout than result.", "Leave out --layout.")
+    refused = {
+        "--loop": settings.controls.loop != "none",
+        "--size": settings.size is not None,
+        "--max-size": settings.max_size is not None,
+        "--detail": settings.detail != 1,
+        "--background": settings.background != "keep",
+        "--mask": settings.mask is not None,
+        "--face, --drive, --extend, --pin, --feather, --colour-match": settings.paste not in (None, Paste()),
+    }
+    for options, asked in refused.items():
+        if asked:
+            raise FommError(f"A source clip takes no {options}: its pictures stay as they are.", "Leave it out.")
 
 
 def _look(

@@ -66,9 +66,8 @@ def cast(
         motion = own.motion(scene.runner, progress)
         engine = scene.runner.engine
         warnings = check_fit(motion, engine.family.name, scene.pose, engine.detector, settings.force_motion)
-        anchor, steered = _steered(scene, motion, settings)
-        if anchor is not None and anchor.distance is not None and anchor.distance > FAR:
-            warnings.append(_far(anchor))
+        anchor, steered = steer_for(scene.pose, motion, settings)
+        warnings += far(anchor)
         which = f" of face {number}" if len(scenes) > 1 else ""
         warnings += unlike(head_share(scene.head, scene.box), own.head, which)
         warnings += steered.warnings if own is driving else [*own.warnings, *steered.warnings]
@@ -97,20 +96,23 @@ def _fitted(roles: Sequence[Role], lead: Motion, extend: str) -> list[Role]:
     return fitted
 
 
-def _steered(scene: Scene, motion: Motion, settings: Settings) -> tuple[Anchor | None, Steered]:
-    """The motion as the source takes it, and the frame that stands for the source; none where nothing is relative."""
+def steer_for(pose: Any, motion: Motion, settings: Settings) -> tuple[Anchor | None, Steered]:
+    """The motion as a source of this pose takes it, and its frame that stands for the pose, None if none does."""
     if settings.mode != "relative":
         if motion.relative:
             raise FommError("This motion was extracted with --private: it is relative.", "Use --mode relative.")
         if settings.controls.idle:
             return None, Steered(motion, None)
-    anchor = motion.anchored(scene.pose, parse_anchor(settings.anchor))
+    anchor = motion.anchored(pose, parse_anchor(settings.anchor))
     return anchor, steer(motion, settings.controls, anchor.index)
 
 
-def _far(anchor: Anchor) -> str:
-    return (
+def far(anchor: Anchor | None) -> list[str]:
+    """A warning where the frame that stands for the source is far from its pose."""
+    if anchor is None or anchor.distance is None or anchor.distance <= FAR:
+        return []
+    return [
         f"The nearest driving frame ({anchor.index}) is far from the source's pose (distance {anchor.distance:.2f}, "
         f"close is below {CLOSE}): expect distortions. Choose a source that looks the same way, or crop both alike "
         "(--crop-source, --crop-driving)."
-    )
+    ]
