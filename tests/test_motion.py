@@ -236,9 +236,10 @@ def test_the_live_filter_lags_less_than_two_frames() -> None:
 @pytest.mark.parametrize("seed", range(20))
 def test_a_cut_loop_closes(seed: int) -> None:
     moved = motion(90, noise=0.002, seed=seed)
-    looped = loops.cut(moved)
+    looped, begin, end, back = loops.cut(moved)
     assert looped.times[0] == 0
-    assert looped.duration >= 1
+    assert looped.duration == end - begin >= 1
+    assert not back
     assert len(looped) < len(moved)
     assert loops.jump(looped) <= 1.5
 
@@ -246,8 +247,10 @@ def test_a_cut_loop_closes(seed: int) -> None:
 def test_pingpong_turns_round_without_a_jump() -> None:
     moved = motion(40)
     times = tuple(Fraction(n * n + n, 1000) for n in range(40))
-    back = loops.pingpong(replace(moved, times=times))
+    back, begin, end, turned = loops.pingpong(replace(moved, times=times))
     assert len(back) == 78
+    assert turned
+    assert back.duration == 2 * (end - begin) == 2 * (times[-1] - times[0])
     np.testing.assert_array_equal(back.poses.value[:40], moved.poses.value)
     np.testing.assert_array_equal(back.poses.value[40:], moved.poses.value[38:0:-1])
     assert all(a < b for a, b in zip(back.times, back.times[1:], strict=False))

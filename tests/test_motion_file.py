@@ -331,7 +331,6 @@ def test_controls_reach_animate_and_edit_alike(folder: Path, weights: Path, caps
     document = json.loads(capsys.readouterr().out)
     assert (document["frames"], document["sound"]) == (16, False)
     assert document["loop_jump"] is not None
-    assert "A loop has no sound." in document["warnings"]
 
 
 def test_private_motion_moves_alike_and_shows_no_head(folder: Path, weights: Path) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Generator, Iterator, Mapping
-from fractions import Fraction
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from fomm_cli.animate.backdrop import Backdrop, on_checks
 from fomm_cli.animate.compose import Part
 from fomm_cli.animate.crops import told
 from fomm_cli.animate.driving import Driving, open_driving
+from fomm_cli.animate.heard import Heard
 from fomm_cli.animate.inputs import check_asked
 from fomm_cli.animate.layouts import LAYOUTS, Step
 from fomm_cli.animate.marking import mark_of
@@ -118,9 +118,8 @@ def render_clip(
     drivings = [driving.path, *(other.path for other in (others or {}).values())]
     mark = mark_of(stage.runner.engine, stage.path, drivings, settings)
     signer = Signer(*settings.sign) if settings.sign is not None and mark is not None else None
-    sounds = settings.audio == "driving" and driving.has_sound and settings.controls.loop == "none"
     with contextlib.ExitStack() as stack:
-        sound, begin = stack.enter_context(driving.sound()) if sounds else (None, Fraction(0))
+        sound = Heard(driving, outputs, settings, stack)
         writers = [
             (
                 LAYOUTS[layout],
@@ -129,11 +128,11 @@ def render_clip(
                         path,
                         driving.rate,
                         crf=settings.crf,
-                        audio_from=sound,
+                        audio_from=sound.path,
                         force=settings.force,
                         time_base=driving.time_base,
-                        track=settings.audio_track,
-                        span=(begin, settings.end),
+                        track=sound.track,
+                        span=sound.span,
                         mark=mark,
                         signer=signer,
                     )
@@ -142,6 +141,7 @@ def render_clip(
             for path, layout in outputs
         ]
         roles = cast(stage.faces, driving, others or {}, settings, progress)
+        sound.follow(roles[0].steered.loop)
         shown = driving if any(layout != "result" for _, layout in outputs) else None
         timing, points = roles[0].steered.motion, []
         drawn = threaded(_drawn(roles, shown), 4 * stage.runner.batch)
@@ -158,11 +158,7 @@ def render_clip(
                 progress("render", count, len(timing))
     warnings = [said for role in roles for said in role.warnings] + list(driving.warnings)
     heard = any(writer.heard for _, writer in writers)
-    if (sounds or (driving.mute and settings.audio == "driving")) and not heard and _take_sound(outputs):
-        why = driving.mute or "none of it can be decoded"
-        warnings.append(f"The sound of {driving.path} was left out: {why}.")
-    if settings.controls.loop != "none" and settings.audio == "driving" and driving.has_sound:
-        warnings.append("A loop has no sound.")
+    warnings += sound.missed(driving, heard)
     first = roles[0]
     return Report(
         outputs=[Path(path) for path, _ in outputs],
@@ -268,7 +264,3 @@ def _told(role: Role) -> Face:
         anchor.distance if anchor else None,
         role.heads,
     )
-
-
-def _take_sound(outputs: list[Output]) -> bool:
-    return any(Path(path).suffix.lower() not in {"", ".gif"} for path, _ in outputs)

@@ -21,7 +21,9 @@ _COPIED = {
     ".mov": {"aac", "mp3", "ac3", "eac3", "alac"},
     ".mkv": {"aac", "mp3", "ac3", "eac3", "opus", "vorbis", "flac", "mp2"},
     ".webm": {"opus", "vorbis"},
+    ".wav": set(),
 }
+_ENCODERS = {".webm": "libopus", ".wav": "pcm_s16le"}
 _RATES = {"aac": {8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 88200, 96000}, "libopus": {48000}}
 
 _SLACK = Fraction(1, 20)
@@ -33,6 +35,7 @@ class Sound:
 
     Its times are counted from the begin of its file, as those of the frames are: so both stay in step.
     written   packets and blocks that were passed on so far
+    first     sample at which the first block that was encoded begins
     """
 
     def __init__(
@@ -55,7 +58,7 @@ class Sound:
         self._last: int | None = None  # dts of the packet passed on last
         self._next: int | None = None  # sample at which the next block begins
         self._skew = 0  # samples by which a clock that stepped back is put forward
-        self.written = 0
+        self.written = self.first = 0
 
     @classmethod
     def open(
@@ -79,7 +82,7 @@ class Sound:
             if stream is None:
                 return None
             copied = codec_name(stream) in _COPIED[suffix] and _keeps_its_shape(path, track)
-            encoder = None if copied else "libopus" if suffix == ".webm" else "aac"
+            encoder = None if copied else _ENCODERS.get(suffix, "aac")
             return cls(stack.pop_all(), container, stream, encoder, begin, end)
         return None
 
@@ -90,11 +93,12 @@ class Sound:
             self._output = container.add_stream_from_template(self._input)
             return
         context = self._input.codec_context
-        self._rate = context.rate if context.rate in _RATES[self._encoder] else 48000
+        self._rate = context.rate if context.rate in _RATES.get(self._encoder, {context.rate}) else 48000
         self._output = container.add_stream(self._encoder, rate=self._rate)
         layout = "mono" if context.channels == 1 else "stereo"  # WAV names no layout
         self._output.codec_context.layout = layout
-        self._output.codec_context.bit_rate = 96_000 if context.channels == 1 else 160_000
+        if self._encoder in _RATES:
+            self._output.codec_context.bit_rate = 96_000 if context.channels == 1 else 160_000
         self._made = (self._output.codec_context.format.name, layout, self._rate)
 
     def pump(self, until: Fraction | None) -> None:
@@ -184,6 +188,7 @@ class Sound:
         yield from self._resampler.resample(frame)
 
     def _write(self, block: Any) -> None:
+        self.first = self.first if self.written else self._next or 0
         block.sample_rate, block.pts, block.time_base = self._rate, self._next, Fraction(1, self._rate)
         self._next = (self._next or 0) + block.samples
         self._container.mux(self._output.encode(block))

@@ -73,12 +73,14 @@ class Steered:
 
     anchor    the anchor's pose, which smoothing may have moved; a batch of one
     clamped   how many frames were kept from tearing
+    loop      what of it the loop shows; None without one
     loop_jump the step over the loop's end in steps of the usual size; None without a loop
     """
 
     motion: Motion
     anchor: Any
     clamped: int = 0
+    loop: loops.Loop | None = None
     loop_jump: float | None = None
     warnings: list[str] = field(default_factory=list)
 
@@ -123,7 +125,8 @@ def steer(motion: Motion, controls: Controls, anchor: int | None = None) -> Stee
     steered.motion, steered.anchor = replace(motion, poses=space.poses(channels)), space.anchor
     _warn(steered, controls)
     if controls.loop != "none":
-        steered.motion = loops.cut(steered.motion) if controls.loop == "cut" else loops.pingpong(steered.motion)
+        steered.loop = loops.cut(steered.motion) if controls.loop == "cut" else loops.pingpong(steered.motion)
+        steered.motion = steered.loop.motion
         steered.loop_jump = loops.jump(steered.motion)
     return steered
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from fractions import Fraction
+from typing import NamedTuple
 
 import numpy as np
 
@@ -18,7 +20,20 @@ LOOKED_AT = 400
 """Frames that are compared with each other at most; a longer clip is looked at in steps, then closely."""
 
 
-def cut(motion: Motion) -> Motion:
+class Loop(NamedTuple):
+    """A motion that ends where it begins, and what it was made of.
+
+    begin, end  seconds of the motion that it shows
+    back        it then shows them backwards
+    """
+
+    motion: Motion
+    begin: Fraction
+    end: Fraction
+    back: bool = False
+
+
+def cut(motion: Motion) -> Loop:
     """The stretch, of a second or more, whose end is most like its begin, the rest of the difference spread out.
 
     Two frames fit if their poses are alike and move alike. Of stretches that fit almost equally the longest is taken.
@@ -33,17 +48,19 @@ def cut(motion: Motion) -> Motion:
     rise = smoothstep((1 + np.arange(count)) / (count + 1))
     mended = channels[first:after].copy()
     mended[-count:] += rise[:, None] * gap
-    return replace(looped, poses=space.poses(mended))
+    begin, end = motion.times[first], motion.times[after]
+    return Loop(replace(looped, poses=space.poses(mended), last=end - motion.times[after - 1]), begin, end)
 
 
-def pingpong(motion: Motion) -> Motion:
+def pingpong(motion: Motion) -> Loop:
     """Forth and back again; the two turning points are shown once."""
     _enough(motion)
     rows = [*range(len(motion)), *range(len(motion) - 2, 0, -1)]
     end = motion.times[-1]
     back = [end + (end - motion.times[row]) for row in rows[len(motion) :]]
     start = motion.times[0]
-    return motion.take(rows, [time - start for time in (*motion.times, *back)])
+    turned = motion.take(rows, [time - start for time in (*motion.times, *back)])
+    return Loop(replace(turned, last=motion.lasts(0)), start, end, back=True)
 
 
 def jump(motion: Motion) -> float:
