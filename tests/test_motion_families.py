@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 
-from fomm_cli.errors import FommError
 from fomm_cli.model.live_portrait.pose import HeadPose, keypoints, transfer
 from fomm_cli.model.live_portrait.space import HeadSpace, rotation_of, rotation_vector
 from fomm_cli.model.regions.pose import Regions
@@ -49,8 +47,25 @@ def test_heads_there_and_back_and_in_parts() -> None:
     still = space.poses(space.join(0 * parted.head, parted.rest))
     assert np.abs(still.rotation - space.anchor.rotation).max() < 1e-6
     np.testing.assert_allclose(still.exp, moved.exp, atol=1e-6)
-    with pytest.raises(FommError, match="mirrored"):
-        space.mirrored(channels, list(range(21)))
+
+
+def test_the_mirror_of_a_head_is_the_head_in_the_mirror() -> None:
+    """Of a head with two like sides, at rest in its anchor: left points move as the right ones do in the picture."""
+    partner, across = [1, 0, 3, 2, *range(4, 21)], np.array([-1, 1, 1])
+    seen = heads(30)
+    kp = seen.kp.copy()
+    kp[:, :4] = (kp + kp[:, partner] * across)[:, :4] / 2
+    kp[:, 4:, 0] = 0  # these stand in the middle
+    exp = seen.exp - seen.exp[:1]
+    rotation = rotation_of(rotation_vector(seen.rotation @ np.swapaxes(seen.rotation[:1], 1, 2)))
+    parts = (kp, rotation, exp, seen.t - seen.t[:1], seen.scale)
+    moved = HeadPose(keypoints(*parts), *parts)
+    space = HeadSpace(one(moved, 0))
+    channels = space.channels(moved)
+    mirrored = space.mirrored(channels, partner)
+    np.testing.assert_allclose(space.poses(mirrored).value, moved.value[:, partner] * across, atol=1e-6)
+    assert np.abs(mirrored - channels).max() > 0.1
+    np.testing.assert_allclose(space.mirrored(mirrored, partner), channels, atol=1e-12)
 
 
 def test_the_space_of_a_source_is_relative_animation() -> None:

@@ -71,7 +71,9 @@ class HeadSpace:
         raise FommError("Motion of LivePortrait is not limited: stitching bounds it.", "Other families have a reach.")
 
     def mirrored(self, channels: Array, partner: list[int]) -> Array:
-        raise FommError("Motion of LivePortrait cannot be mirrored.", "Mirror the clip, and extract it again.")
+        head = channels[:, :HEAD] * (1, 1, -1, -1, -1, 1, 1)  # F R F turns about the mirrored axis, the other way round
+        bend = channels[:, HEAD:].reshape(len(channels), -1, 3)[:, partner] * (-1, 1, 1)
+        return np.concatenate([head, bend.reshape(len(channels), -1)], axis=1)
 
 
 def rotation_vector(rotation: Array) -> Array:
