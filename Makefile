@@ -3,7 +3,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# Test workers: one a processor. Each keeps to one thread. One of them has the browser, which is started once.
+# Test workers: one a processor. Each keeps to one thread, and takes files whole: what their tests share is made once.
+# One of them has the browser, which is started once.
 WORKERS ?= auto
 
 .PHONY: demo test full lint check clean

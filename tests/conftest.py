@@ -14,12 +14,20 @@ from tests.browser import browser, server, starting  # noqa: F401 - fixtures
 
 # Two test workers with all threads each would fight over the processors; tiny networks gain nothing from threads.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-
+# Commands in processes of their own find what the first of them compiled.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 # A suite in the background, or under nohup, inherits ignored signals, and so would every command it starts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 if os.name == "posix":
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests of a file go to one worker, unless they are of a group that reaches farther."""
+    for item in items:
+        if item.get_closest_marker("xdist_group") is None:
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
 
 
 @pytest.fixture(scope="session")

@@ -27,7 +27,7 @@ class GreyEngine:
     def __init__(self, size: tuple[int, int] = (32, 32), batch: int = 4, fits: int = 1000) -> None:
         self.family = FirstOrder()
         self.size, self.output_size, self.batch, self.fits = size, size, batch, fits
-        self.motion_size, self.usual, self.disentangles = None, Usual(), False
+        self.motion_size, self.usual, self.disentangles = None, Usual(framing=None), False
         self.name, self.detector = "grey", "sha256:grey"
         self.calls: list[tuple[str, int]] = []
 
@@ -62,16 +62,16 @@ class GreyEngine:
         return driving
 
 
-def tiny_config() -> Any:
-    """toon-64 at 32 px, as narrow as it goes."""
+def tiny_config(*more: str) -> Any:
+    """toon-64 at 32 px, as narrow as it goes; it knows no faces, and so nobody looks for any."""
     from fomm_cli.config.reading import load
 
-    narrow = ["model.num_kp=4", "data.frame_shape=[32,32]"]
+    narrow = ["model.num_kp=4", "data.frame_shape=[32,32]", "animate.framing=null"]
     for part in ("detector", "dense_motion", "generator", "discriminator"):
         narrow += [f"model.{part}.block_expansion=4", f"model.{part}.max_features=8"]
     for part in ("detector", "dense_motion"):
         narrow += [f"model.{part}.num_blocks=2"]
-    return load("toon-64", [*narrow, "model.generator.num_bottleneck_blocks=1"])
+    return load("toon-64", [*narrow, "model.generator.num_bottleneck_blocks=1", *more])
 
 
 def tiny_model(seed: int = 0) -> Any:
@@ -82,4 +82,6 @@ def tiny_model(seed: int = 0) -> Any:
 
     torch.manual_seed(seed)
     config = tiny_config()
-    return FirstOrderModel(config.model, tuple(config.data.frame_shape)).eval().requires_grad_(False)
+    model = FirstOrderModel(config.model, tuple(config.data.frame_shape)).eval().requires_grad_(False)
+    model.usual = config.animate.usual
+    return model

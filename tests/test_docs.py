@@ -9,9 +9,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-import typer
 
-from fomm_cli.commands.app import app
+from fomm_cli.commands import app
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -39,7 +38,7 @@ def test_commands_are_found() -> None:
 def test_commands_of_a_page_can_be_parsed(page: Path) -> None:
     for line in commands(page):
         words = shlex.split(line, comments=True)
-        command = typer.main.get_command(app)
+        command = app.command()
         while hasattr(command, "commands"):
             assert words[0] in command.commands, line
             command = command.commands[words.pop(0)]

@@ -128,7 +128,7 @@ def test_the_framing_is_a_field_of_the_weights_file(tmp_path: Path) -> None:
     from fomm_cli.weights.file import save_weights
     from fomm_cli.weights.load import load_model
 
-    config = tiny_config()
+    config = tiny_config("animate.framing=1.5")
     tree = config.model_dump(mode="json")
     assert tree["animate"]["framing"] == 1.5  # toon-64's
     tree["animate"]["framing"] = 2.0
@@ -154,7 +154,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from fomm_cli.weights.file import save_weights
 
     place = tmp_path_factory.mktemp("framing")
-    save_weights(place / "tiny.safetensors", tiny_model(), tiny_config())
+    save_weights(place / "tiny.safetensors", tiny_model(), tiny_config("animate.framing=1.5"))
     Image.fromarray(np.random.default_rng(0).integers(0, 255, (48, 80, 3), np.uint8)).save(place / "face.png")
     write_clip(place / "talk.mp4", shades(3), Fraction(10))
     return place

@@ -7,18 +7,17 @@ from collections.abc import Iterator
 from typing import Any, get_args
 
 import pytest
-import typer
 
-from fomm_cli.commands.app import app, main
+from fomm_cli.commands.app import command, main
 
 
-def verbs(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+def verbs(verb: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
     yield path
-    for name, child in getattr(command, "commands", {}).items():
+    for name, child in getattr(verb, "commands", {}).items():
         yield from verbs(child, (*path, name))
 
 
-VERBS = list(verbs(typer.main.get_command(app)))
+VERBS = list(verbs(command()))
 
 
 def test_the_walk_finds_commands_of_groups() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import zlib
 from pathlib import Path
@@ -44,6 +45,7 @@ def golden_training(golden: Path) -> tuple[Config, list[dict]]:
     return build(tree), stored["losses"]
 
 
+@functools.cache
 def golden_vgg() -> perceptual.Vgg19:
     """VGG-19 filled by the reference's recipe, in float64."""
     network = perceptual.Vgg19()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import os
 import signal
 import sys
@@ -77,6 +78,12 @@ app.add_typer(runs_app, name="runs")
 app.command()(doctor)
 
 
+@functools.cache
+def command() -> Any:
+    """All of it as one command, made once: of hundreds of options, that takes as long as many a verb."""
+    return typer.main.get_command(app)
+
+
 def main(argv: list[str] | None = None) -> int:
     """Run one command line and return its exit code: 0 done, 1 failed, 2 wrong usage, 130 Ctrl-C, 143 SIGTERM.
 
@@ -96,7 +103,7 @@ def main(argv: list[str] | None = None) -> int:
     heard = listener.set(downloads)
     try:
         try:
-            app(args=argv, standalone_mode=True)
+            command()(args=argv, standalone_mode=True)
         finally:
             sys.stdout.flush()  # a full disk behind it is an error of this command, not of Python's end
     except FommError as error:
