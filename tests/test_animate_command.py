@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -19,6 +17,7 @@ from fomm_cli.media.video import probe, read_frames
 from fomm_cli.weights.catalogue import CATALOGUE, DEFAULT
 from tests.clips import shades, write_clip
 from tests.engines import tiny_config, tiny_model
+from tests.processes import Command
 
 
 @pytest.fixture(scope="module")
@@ -145,15 +144,12 @@ def test_an_empty_folder_is_a_free_output(folder: Path, weights: Path) -> None:
 def test_a_signal_leaves_no_half_written_file(folder: Path, weights: Path, sent: signal.Signals, code: int) -> None:
     write_clip(folder / "talk.mp4", shades(6000, 32, 32), codec="mpeg4")
     arguments = ["animate", "face.png", "talk.mp4", "-o", "out.mp4", "--weights", str(weights), "--device", "cpu"]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "fomm_cli", *arguments], cwd=folder, stderr=subprocess.PIPE, text=True
-    )
+    command = Command(*arguments, cwd=folder)
     until = time.monotonic() + 60
     while not list(folder.glob(".out.*.part.mp4")) and time.monotonic() < until:
-        assert process.poll() is None, process.communicate()[1]
+        assert command.poll() is None, command.said
         time.sleep(0.02)
-    process.send_signal(sent)
-    said = process.communicate(timeout=60)[1]
-    assert process.returncode == code, said
-    assert "Traceback" not in said
+    command.send_signal(sent)
+    assert command.wait(60) == code, command.said
+    assert "Traceback" not in command.said
     assert files(folder) == set()

@@ -20,6 +20,7 @@ from fomm_cli.commands.app import main
 from fomm_cli.media.video import probe, read_frames, read_timed
 from tests.clips import shades, write_clip
 from tests.engines import tiny_config, tiny_model
+from tests.processes import Command
 
 POSIX = pytest.mark.skipif(os.name != "posix", reason="pipes, links and signals of POSIX")
 
@@ -95,20 +96,19 @@ def test_an_output_that_is_a_link_is_written_through(folder: Path, weights: Path
     assert not list(folder.glob(".*"))
 
 
-def start(folder: Path, weights: Path, *arguments: str) -> subprocess.Popen[str]:
-    write_clip(folder / "talk.mp4", shades(6000, 32, 32), codec="mpeg4")
-    command = [sys.executable, "-m", "fomm_cli", "animate", "face.png", "talk.mp4", "--weights", str(weights)]
-    process = subprocess.Popen([*command, *arguments], cwd=folder, stderr=subprocess.PIPE, text=True)
+def start(folder: Path, weights: Path, *arguments: str) -> Command:
+    command = Command("animate", "face.png", "talk.mp4", "--weights", weights, *arguments, cwd=folder)
     until = time.monotonic() + 60
     while not list(folder.glob(".out.*.part*")) and time.monotonic() < until:
-        assert process.poll() is None, process.communicate()[1]
+        assert command.poll() is None, command.said
         time.sleep(0.02)
-    return process
+    return command
 
 
 @POSIX
 @pytest.mark.parametrize("output", ["out.mp4", "out"])
 def test_a_closed_terminal_leaves_nothing_and_a_kill_is_cleared_away(folder: Path, weights: Path, output: str) -> None:
+    write_clip(folder / "talk.mp4", shades(6000, 32, 32), codec="mpeg4")
     first = start(folder, weights, "-o", output)
     assert animate(weights, "face.png", "talk.mp4", "-o", output, "--end", "0.2") == 1, "two writers of one output"
     first.send_signal(signal.SIGHUP)

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -22,6 +19,7 @@ from fomm_cli.commands.app import main
 from fomm_cli.errors import FommError
 from fomm_cli.media.video import probe, read_frames
 from fomm_cli.shards import Shard
+from tests import processes
 from tests.clips import shades, write_clip
 from tests.engines import GreyEngine, tiny_config, tiny_model
 
@@ -243,10 +241,9 @@ def test_the_verb(folder: Path, weights: Path, capsys: pytest.CaptureFixture[str
 
 def test_several_processes(folder: Path, weights: Path) -> None:
     command = ["batch", "--sources", "faces", "--drivings", "clips", "-o", "out", "--weights", str(weights)]
-    arguments = [sys.executable, "-m", "fomm_cli", *command, "--device", "cpu", "--gpus", "2", "--json"]
-    done = subprocess.run(arguments, capture_output=True, text=True)
-    assert done.returncode == 1, done.stderr
-    outcomes = json.loads(done.stdout)
+    done = processes.run(*command, "--device", "cpu", "--gpus", "2", "--json")
+    assert done.returncode == 1, done.said
+    outcomes = json.loads(done.printed)
     assert [outcome["index"] for outcome in outcomes] == list(range(9))
     assert states(outcomes).count("done") == 4
     assert len(list((folder / "out").glob("batch-*-of-2.jsonl"))) == 2
@@ -259,12 +256,12 @@ def test_kill_nine_loses_nothing_and_repeats_nothing(folder: Path, weights: Path
         write_clip(folder / "clips" / f"c{n}.mp4", shades(60, 32, 32))
     command = ["batch", "--sources", "faces", "--drivings", "clips", "--weights", str(weights), "--device", "cpu"]
     assert main([*command, "-o", "whole"]) == 0
-    process = subprocess.Popen([sys.executable, "-m", "fomm_cli", *command, "-o", "out"], stderr=subprocess.PIPE)
+    process = processes.Command(*command, "-o", "out")
     until = time.monotonic() + 60
     while len(contents(folder / "out")) < 2 and time.monotonic() < until:
         time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
+    process.kill()
+    process.wait()
     done = {name: (folder / "out" / name).stat().st_mtime_ns for name in contents(folder / "out")}
     assert 2 <= len(done) < 9
     assert main([*command, "-o", "out"]) == 0

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +15,7 @@ from fomm_cli.config.reading import load
 from fomm_cli.data.check import check
 from fomm_cli.data.movie import VideoClip
 from fomm_cli.errors import FommError
+from tests import processes
 from tests.clips import write_clip as write_video
 from tests.data_material import folder, pictures, strips
 
@@ -148,8 +147,9 @@ def test_the_command(good: Path, tmp_path: Path, capsys: pytest.CaptureFixture[s
 def test_bench_data_measures(good: Path, capsys: pytest.CaptureFixture[str]) -> None:
     command = ["bench", "data", str(good), "--config", "toon-64", "--set", "data.frame_shape=32", "--pairs", "6"]
     # A process of its own: the loader forks, and the suite's has threads of every library by now.
-    alone = [sys.executable, "-m", "fomm_cli", *command, "--workers", "1", "--memory", "0.02", "--json"]
-    result = json.loads(subprocess.run(alone, capture_output=True, text=True, check=True).stdout)
+    alone = processes.run(*command, "--workers", "1", "--memory", "0.02", "--json")
+    assert alone.returncode == 0, alone.said
+    result = json.loads(alone.printed)
     assert [result[key] for key in ("clips", "pairs", "preloaded", "failures")] == [4, 6, 4, 0]
     assert min(result[f"{kind}pairs_per_{unit}second"] for kind, unit in (("", ""), ("", "cpu_"), ("loader_", ""))) > 0
     assert 0 < result["read_ms"][0] <= result["read_ms"][1]

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -19,6 +17,7 @@ from fomm_cli.data.pack import pack
 from fomm_cli.data.packed import Packing, write_clip
 from fomm_cli.data.split import find_split
 from fomm_cli.errors import FommError
+from tests import processes
 from tests.clips import write_clip as write_video
 from tests.data_material import folder, pictures, strip
 
@@ -141,15 +140,14 @@ def test_a_full_disk_ends_it_with_words_and_keeps_what_is_whole(tmp_path: Path) 
     noise = np.random.default_rng(0).integers(0, 256, (40, 64, 64, 3), dtype=np.uint8)
     folder(tmp_path / "set" / "train" / "a", list(noise[:1]))
     folder(tmp_path / "set" / "test" / "b", list(noise))
-    code = (
-        "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
-        "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000)); "
-        "from fomm_cli.commands.app import main; sys.exit(main(sys.argv[1:]))"
+    cramped = (
+        "import resource, signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))"
     )
-    command = ["dataset", "pack", str(tmp_path / "set"), "-o", str(tmp_path / "out"), "--lossless", "--workers", "1"]
-    done = subprocess.run([sys.executable, "-c", code, *command], capture_output=True, text=True)
+    command = ["dataset", "pack", tmp_path / "set", "-o", tmp_path / "out", "--lossless", "--workers", "1"]
+    done = processes.run(*command, first=cramped)
     assert done.returncode == 1
-    assert "no space is left" in done.stderr
+    assert "no space is left" in done.said
     assert [path.name for path in (tmp_path / "out").rglob("*") if path.is_file()] == ["a.zip"]
 
 
@@ -157,12 +155,11 @@ def test_ctrl_c_leaves_whole_clips_only(tmp_path: Path) -> None:
     frames = [np.full((128, 128, 3), shade, dtype=np.uint8) for shade in range(40)]
     for name in range(8):
         strip(tmp_path / "set" / f"{name}.png", frames)
-    command = [sys.executable, "-m", "fomm_cli", "dataset", "pack", tmp_path / "set", "-o", tmp_path / "out"]
-    process = subprocess.Popen([*command, "--workers", "1"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process = processes.Command("dataset", "pack", tmp_path / "set", "-o", tmp_path / "out", "--workers", "1")
     while process.poll() is None and not list((tmp_path / "out").glob("*.zip")):
         time.sleep(0.01)
     process.send_signal(signal.SIGINT)
-    assert process.wait(timeout=60) in (0, 130)  # 0: it was done already
+    assert process.wait(60) in (0, 130)  # 0: it was done already
     for path in (tmp_path / "out").iterdir():
         assert path.suffix == ".zip"
         assert len(open_clip(path)) == 40

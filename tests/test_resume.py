@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -22,6 +20,8 @@ from fomm_cli.train import checkpoint
 from fomm_cli.train.review import state
 from fomm_cli.train.run import Run, find
 from fomm_cli.train.state import State
+from tests import processes
+from tests.processes import Command
 from tests.training import TREE, tiny_clips, tiny_config
 
 STEPS = 40
@@ -60,15 +60,9 @@ def assert_same(run: Path, whole: Path) -> None:
     assert not list((run / "checkpoints").glob(".*"))
 
 
-def in_a_process(arguments: list[str], first: str = "") -> subprocess.Popen[bytes]:
-    """Start the command in a process of its own, after some statements of its own."""
-    code = f"import sys; {first}\nfrom fomm_cli.commands.app import main; sys.exit(main(sys.argv[1:]))"
-    return subprocess.Popen([sys.executable, "-c", code, *arguments])
-
-
 def killed(arguments: list[str], when: Callable[[], bool]) -> None:
     """Run the command in a process of its own and kill it without warning as soon as `when` says so."""
-    process = in_a_process(arguments)
+    process = Command(*arguments)
     while process.poll() is None and not when():
         time.sleep(0.005)
     process.kill()
@@ -111,7 +105,7 @@ def test_killed_again_and_again_a_run_gives_the_same_numbers(place: Path) -> Non
 def test_a_run_has_one_process_at_a_time(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = place / "twice" / "00001-tiny"
     log = folder / "metrics.jsonl"
-    process = in_a_process(command(place, "twice", "--set", "train.num_epochs=100000", "--workers", "1"))
+    process = Command(*command(place, "twice", "--set", "train.num_epochs=100000", "--workers", "1"))
     try:
         while process.poll() is None and not log.is_file():
             time.sleep(0.01)
@@ -127,19 +121,16 @@ def test_a_run_has_one_process_at_a_time(place: Path, capsys: pytest.CaptureFixt
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_told_to_stop_it_saves_first(
-    place: Path, number: signal.Signals, code: int, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_told_to_stop_it_saves_first(place: Path, number: signal.Signals, code: int) -> None:
     runs = f"told{code}"
     arguments = command(place, runs, "--checkpoint-minutes", "100", "--log-every", "1", "--set", "train.num_epochs=500")
     run = place / runs / "00001-tiny"
-    process = in_a_process(arguments)
+    process = Command(*arguments)
     while process.poll() is None and (not (run / "metrics.jsonl").is_file() or len(metrics(run)) < 3):
         time.sleep(0.02)
     process.send_signal(number)
-    process.wait(240)
-    errors = capfd.readouterr().err
-    assert process.returncode == code, errors
+    ended, errors = process.wait(), process.said
+    assert ended == code, errors
     assert "Traceback" not in errors
     assert "fomm resume" in errors
     assert checkpoint.read(run / "checkpoints" / "last.pt")["state"]["step"] == metrics(run)[-1]["step"]
@@ -182,16 +173,15 @@ def test_a_broken_checkpoint_and_an_unknown_run_are_explained(place: Path, capsy
     assert "no run 7" in capsys.readouterr().err
 
 
-def test_a_full_disk_leaves_the_last_checkpoint(place: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_full_disk_leaves_the_last_checkpoint(place: Path) -> None:
     """In a process of its own, whose files may not grow to the size of a checkpoint."""
     assert main(command(place, "full", "--steps", "3")) == 0
     run = find(place / "full", "last")
     before = run.last.read_bytes()
     cramped = "import resource, signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
     cramped += f"resource.setrlimit(resource.RLIMIT_FSIZE, ({len(before) // 2}, resource.RLIM_INFINITY))"
-    process = in_a_process(["resume", str(run.folder), "--steps", "5"], cramped)
-    process.wait(240)
-    errors = capfd.readouterr().err
+    process = processes.run("resume", run.folder, "--steps", "5", first=cramped)
+    errors = process.said
     assert process.returncode == 1, errors
     assert "no space" in errors
     assert "Traceback" not in errors

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import subprocess
-import sys
 from io import StringIO
 from pathlib import Path
 
@@ -24,6 +23,7 @@ from fomm_cli.train.loop import resume, train
 from fomm_cli.train.run import Options, Run, commit, create, find
 from fomm_cli.train.state import State
 from fomm_cli.weights.header import read_header
+from tests import processes
 from tests.data_material import strip
 from tests.golden import golden_config, golden_state
 from tests.training import tiny_clips, tiny_config, tiny_file
@@ -157,8 +157,8 @@ def test_init_takes_published_checkpoints(golden: Path, place: Path) -> None:
 
 def test_reading_processes_do_not_change_the_numbers(place: Path) -> None:
     # A process of its own: this one has threads of every library by now, with which a fork may not survive.
-    line = [sys.executable, "-m", "fomm_cli", *command(place, "--steps", "6", workers="2")]
-    subprocess.run(line, check=True, capture_output=True, timeout=240)
+    done = processes.run(*command(place, "--steps", "6", workers="2"))
+    assert done.returncode == 0, done.said
     ours, theirs = lines(find(place / "runs", "last").metrics), lines(place / "runs" / "00001-tiny" / "metrics.jsonl")
     assert [line["loss"] for line in ours] == [line["loss"] for line in theirs[:6]]
 
