@@ -4,7 +4,6 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 # Test workers: one a processor. Each keeps to one thread, and takes files whole: what their tests share is made once.
-# One of them has the browser, which is started once.
 WORKERS ?= auto
 
 .PHONY: demo test full lint check clean
@@ -13,7 +12,7 @@ demo: $(VENV)/.installed
 	$(BIN)/fomm demo --force
 
 test: $(VENV)/.installed-dev
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
 # Networks of the published size against the original's numbers: minutes and gigabytes, so not among the tests.
 full: $(VENV)/.installed-dev

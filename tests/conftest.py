@@ -23,13 +23,6 @@ if os.name == "posix":
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests of a file go to one worker, unless they are of a group that reaches farther."""
-    for item in items:
-        if item.get_closest_marker("xdist_group") is None:
-            item.add_marker(pytest.mark.xdist_group(item.path.stem))
-
-
 @pytest.fixture(scope="session")
 def golden(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of reference tensors, unpacked once: `NAME.safetensors`, `NAME.pth.tar`, `configs.json`."""
