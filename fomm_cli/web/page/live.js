@@ -9,7 +9,7 @@ let shift = [0, 0], counting, socket, stream, recorder, popup, settings, complai
 
 const camera = Object.assign(document.createElement("video"), { muted: true, playsInline: true });
 // What is read back from a canvas is quickest on one that the processor draws.
-const own = at("own").getContext("2d", { willReadFrequently: true }), out = at("live-out").getContext("2d", { alpha: false });
+const own = at("own").getContext("2d", { willReadFrequently: true }), out = at("live-out").getContext("2d");
 
 export function live(given) {
   ({ settings, complain, size } = given);
