@@ -9,7 +9,7 @@ from typing import Any
 import av
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageSequence
 
 from fomm_cli.animate.backdrop import Backdrop, on_checks, parse_background
 from fomm_cli.animate.clip import animate_clip
@@ -109,6 +109,9 @@ def _still(frames: np.ndarray, source: np.ndarray) -> np.ndarray:
 
 def clear_frames(path: Path) -> list[np.ndarray]:
     """The frames of a file with their transparency; ffmpeg's own VP9 decoder drops it."""
+    if path.suffix in {".webp", ".apng"}:
+        with Image.open(path) as image:
+            return [np.asarray(each.convert("RGBA")) for each in ImageSequence.Iterator(image)]
     with av.open(str(path)) as container:
         stream: Any = container.streams.video[0]
         if path.suffix == ".webm":
@@ -119,7 +122,7 @@ def clear_frames(path: Path) -> list[np.ndarray]:
         return [frame.reformat(format="rgba").to_ndarray() for frame in found]
 
 
-@pytest.mark.parametrize("name", ["a.webm", "a.mov", "a.gif", "frames"])
+@pytest.mark.parametrize("name", ["a.webm", "a.mov", "a.gif", "a.webp", "a.apng", "frames"])
 def test_formats_with_transparency(tmp_path: Path, name: str) -> None:
     shown = [np.dstack([np.full((95, 97, 3), 60 + 40 * n, np.uint8), np.roll(_odd(), 5 * n, axis=1)]) for n in range(4)]
     with VideoWriter(tmp_path / name, Fraction(25)) as writer:

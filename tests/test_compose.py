@@ -11,7 +11,7 @@ import torch
 
 from fomm_cli.animate import compose
 from fomm_cli.animate.animator import Animator
-from fomm_cli.animate.compose import Enlarger, Part, displacement, enlarge, looker, resized
+from fomm_cli.animate.compose import Enlarger, Part, displacement, doubled, enlarge, looker, resized
 from fomm_cli.commands.app import main
 from fomm_cli.engine.fused import FusedEngine
 from fomm_cli.engine.onnx import OnnxEngine
@@ -94,6 +94,23 @@ def test_looking_is_the_same_without_torch(monkeypatch: pytest.MonkeyPatch, kept
         np.testing.assert_allclose(looker(full[..., :channels])(x, y), with_torch[..., :channels], atol=0.01)
     right = np.full((2, 2), 29, np.float32), np.full((2, 2), 19, np.float32)
     np.testing.assert_array_equal(looker(full)(*right)[0, 0], full[19, 29])
+
+
+def test_between_pixels_small_pictures_keep_their_contrast(monkeypatch: pytest.MonkeyPatch) -> None:
+    y, x = np.mgrid[:32, :48].astype(np.float32)
+
+    def wave(x: np.ndarray) -> np.ndarray:
+        return np.repeat(np.rint(128 + 90 * np.sin(x * 0.8))[..., None], 3, axis=2)
+
+    full = wave(x).astype(np.uint8)
+    inner = slice(4, -4), slice(4, -4)
+    small = looker(full)(x + 0.5, y)[inner]
+    np.testing.assert_allclose(looker(full)(x, y), full, atol=1e-3)
+    monkeypatch.setattr(compose, "_KEPT", 32 * 48)
+    large = looker(full)(x + 0.5, y)[inner]
+    truth = wave(x + 0.5)[inner]
+    assert np.abs(small - truth).mean() < 0.3 * np.abs(large - truth).mean()
+    np.testing.assert_array_equal(doubled(full, 1)[:, ::2], full)
 
 
 @pytest.fixture(scope="module")

@@ -258,7 +258,7 @@ def test_writing_is_all_or_nothing(tmp_path: Path) -> None:
             writer.write(shades(1)[0])
             raise KeyboardInterrupt
 
-    for name in ("a.mp4", "a.webm", "a.gif", "folder"):
+    for name in ("a.mp4", "a.webm", "a.gif", "a.webp", "a.apng", "folder"):
         with pytest.raises(KeyboardInterrupt):
             fail(name)
         with pytest.raises(FommError, match="no frames"), VideoWriter(tmp_path / name, Fraction(25)):
@@ -289,7 +289,7 @@ def test_frames_of_another_size_or_type_are_a_mistake(tmp_path: Path) -> None:
         write(np.zeros((8, 8, 3), np.float32))
 
 
-@pytest.mark.parametrize("suffix", [".mp4", ".webm", ".gif", ""])
+@pytest.mark.parametrize("suffix", [".mp4", ".webm", ".gif", ".webp", ".apng", ""])
 def test_a_full_disk_is_said_and_leaves_nothing(tmp_path: Path, suffix: str) -> None:
     pytest.importorskip("resource", reason="limits a file's size, which only POSIX systems can")
     script = (

@@ -23,7 +23,7 @@ from fomm_cli.media.video import VideoWriter, read_frames
 from tests.clips import shades, write_clip
 
 MARK = Mark({"synthetic": True, "software": "fomm 0", "weights": "sha256:" + "0123456789abcdef" * 4})
-FORMATS = ["a.mp4", "a.m4v", "a.mov", "a.mkv", "a.webm", "a.gif", "frames"]
+FORMATS = ["a.mp4", "a.m4v", "a.mov", "a.mkv", "a.webm", "a.gif", "a.webp", "a.apng", "frames"]
 
 
 def written(path: Path, **more: Any) -> Path:
@@ -41,7 +41,7 @@ def test_every_format_keeps_it_and_plays_on(tmp_path: Path, name: str) -> None:
     assert told["comment"].startswith("Synthetic: made with fomm")
     assert told["comment"].endswith("weights sha256 0123456789abcdef")
     assert len(list(read_frames(path))) == 5
-    assert (told["source_type"] == SOURCE_TYPE) == (name == "frames")
+    assert (told["source_type"] == SOURCE_TYPE) == (name in {"a.webp", "a.apng", "frames"})
 
 
 @pytest.mark.parametrize("name", FORMATS)
@@ -147,7 +147,7 @@ def signer(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return folder / "cert.pem", folder / "key.pem"
 
 
-@pytest.mark.parametrize("name", ["a.mp4", "a.mov", "a.gif", "frames"])
+@pytest.mark.parametrize("name", ["a.mp4", "a.mov", "a.gif", "a.webp", "frames"])
 def test_signed_files_prove_what_they_say(tmp_path: Path, signer: tuple[Path, Path], name: str) -> None:
     path = written(tmp_path / name, signer=Signer(*signer))
     one = path / "000003.png" if path.is_dir() else path

@@ -12,7 +12,7 @@ from fomm_cli.errors import FommError, nearest
 from fomm_cli.media.image import Frame, fit, read_image
 
 WORDS = ["keep", "freeze", "alpha"]
-ALPHA = [".webm", ".mov", ".gif", ""]
+ALPHA = [".webm", ".mov", ".webp", ".apng", ".gif", ""]
 """Suffixes of outputs that have transparency; none = a folder of png."""
 
 REACH = 0.02
@@ -37,7 +37,8 @@ def check_alpha(path: Path) -> None:
     """Refuse, before any work, an output that has no transparency."""
     if path.suffix.lower() not in ALPHA:
         raise FommError(
-            f"{path.suffix} has no transparency.", "Write webm, mov, gif (a pixel is there or not) or a folder of png."
+            f"{path.suffix} has no transparency.",
+            "Write webm, mov, webp, apng, gif (a pixel is there or not) or a folder of png.",
         )
 
 

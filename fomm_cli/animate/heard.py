@@ -11,6 +11,7 @@ from pathlib import Path
 from fomm_cli.animate.driving import Driving
 from fomm_cli.animate.settings import Output, Settings
 from fomm_cli.media.looped import write_loop
+from fomm_cli.media.write import MOVIES
 from fomm_cli.motion.loops import Loop
 
 
@@ -54,4 +55,4 @@ class Heard:
 
 
 def takes_sound(path: str | Path) -> bool:
-    return Path(path).suffix.lower() not in {"", ".gif"}
+    return Path(path).suffix.lower() in MOVIES

@@ -84,7 +84,11 @@ def animate(
         ..., metavar="DRIVING", help="Whose motion it takes: video, GIF, folder or motion file."
     ),
     output: Path | None = typer.Option(
-        None, "-o", "--output", metavar="OUT", help="mp4, webm, mov, mkv, gif, or no suffix: a folder of png."
+        None,
+        "-o",
+        "--output",
+        metavar="OUT",
+        help="mp4, webm, mov, mkv, gif, webp, apng, or no suffix: a folder of png.",
     ),
     weights: Weights = None,
     mode: Mode | None = typer.Option(None, "--mode", help="Of the motion; the weights' own, mostly relative."),

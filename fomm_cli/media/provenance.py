@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from xml.sax.saxutils import escape
+from xml.sax.saxutils import escape, quoteattr, unescape
 
 import av.error
 from PIL import PngImagePlugin
@@ -59,7 +60,8 @@ class Mark:
             '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
             '<rdf:Description rdf:about="" xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/"'
             ' xmlns:xmp="http://ns.adobe.com/xap/1.0/" xmlns:dc="http://purl.org/dc/elements/1.1/"'
-            f' Iptc4xmpExt:DigitalSourceType="{SOURCE_TYPE}" xmp:CreatorTool="fomm {__version__}">'
+            f' Iptc4xmpExt:DigitalSourceType="{SOURCE_TYPE}" xmp:CreatorTool="fomm {__version__}"'
+            f' xmlns:fomm="urn:fomm" fomm:record={quoteattr(self.text)}>'
             f'<dc:description><rdf:Alt><rdf:li xml:lang="x-default">{escape(self.comment)}</rdf:li></rdf:Alt>'
             "</dc:description></rdf:Description></rdf:RDF></x:xmpmeta>"
             '<?xpacket end="r"?>'
@@ -115,7 +117,7 @@ def _of_picture(path: Path) -> dict[str, Any]:
         raise FommError(f"{path} is a damaged picture: {error}.", "Fetch or export it again.") from error
     xmp = info.get(_XMP) or info.get("xmp") or b""
     xmp = xmp.decode("utf-8", "replace") if isinstance(xmp, bytes) else str(xmp)
-    record = _record(info.get(KEY))
+    record = _record(info.get(KEY)) or _record_of(xmp)
     comment = info.get("comment")
     if isinstance(comment, bytes):
         comment = comment.decode("utf-8", "replace")
@@ -136,6 +138,13 @@ def _of_gif(path: Path) -> dict[str, Any]:
         place += 1 + data[place]
     comment, _, record = said.decode("ascii", "replace").partition(f"\n{KEY}=")
     return {"comment": comment, KEY: record}
+
+
+def _record_of(xmp: str) -> dict[str, Any] | None:
+    """Where a format has no place but XMP."""
+    found = re.search(r"""fomm:record=(?:'([^']*)'|"([^"]*)")""", xmp[:_LIMIT])
+    text = None if found is None else found[1] if found[2] is None else found[2]
+    return _record(None if text is None else unescape(text, {"&quot;": '"', "&apos;": "'"}))
 
 
 def _record(text: Any) -> dict[str, Any] | None:

@@ -69,7 +69,7 @@ class Signer:
 def check_signable(path: Path) -> None:
     """Refuse, before any work, an output that cannot hold a signed statement; a folder is of png."""
     if path.suffix and path.suffix.lower() not in MIMES:
-        raise FommError(f"{path.suffix} files cannot be signed.", "Write mp4, mov, gif or a folder of png.")
+        raise FommError(f"{path.suffix} files cannot be signed.", "Write mp4, mov, gif, webp or a folder of png.")
 
 
 def read_signed(path: Path) -> dict[str, Any] | None:

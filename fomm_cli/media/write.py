@@ -1,4 +1,4 @@
-"""Writing clips: mp4, mov, mkv, webm, gif or a folder of png; whole or not at all, in time and with sound."""
+"""Writing clips: films, animated pictures or a folder of png; whole or not at all, in time and with sound."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from PIL import Image
 
 from fomm_cli.errors import FommError
 from fomm_cli.files import disk, folder
+from fomm_cli.media import animated
 from fomm_cli.media.image import Frame
 from fomm_cli.media.provenance import Mark
 from fomm_cli.media.signing import Signer
@@ -23,7 +24,7 @@ from fomm_cli.media.sound import Sound
 from fomm_cli.media.view import SWS
 
 MOVIES = {".mp4": "libx264", ".m4v": "libx264", ".mov": "libx264", ".mkv": "libx264", ".webm": "libvpx-vp9"}
-SUFFIXES = [*MOVIES, ".gif", ""]
+SUFFIXES = [*MOVIES, ".gif", *animated.SUFFIXES, ""]
 _FINEST = 1_000_000
 _BT709 = 1
 _FRAME_DURATION = 1 << 8  # AV_CODEC_FLAG_FRAME_DURATION
@@ -43,12 +44,12 @@ class VideoWriter:
     >>> with VideoWriter("out.mp4", Fraction(30000, 1001)) as writer:
     ...     writer.write(frame)
 
-    path        its suffix decides: mp4, m4v, mov, mkv (H.264), webm (VP9), gif, none = a folder of png
+    path        its suffix decides: mp4, m4v, mov, mkv (H.264), webm (VP9), gif, webp, apng, none = a folder of png
     rate        frames per second, exact; where frames come with times of their own, the rate they average to
     size        (H, W) all frames will have; None = that of the first
     crf         quality, lower is better: 0 to 51 for H.264, 0 to 63 for VP9
     audio_from  a clip whose sound goes along: copied where the container takes it, else AAC or Opus; a clip without
-                sound is no error, and gif and png have no place for it
+                sound is no error, and pictures have no place for it
     track       which of its sound tracks, counted from 1; None = the one a player plays
     span        the stretch of its sound, (begin, end) in seconds of the clip; end None = all the rest
     heard       afterwards: whether any sound was written
@@ -123,6 +124,9 @@ class VideoWriter:
             return _Pictures(self._temporary, self._mark)
         if suffix == ".gif":
             return _Gif(self._temporary, self.rate, self.size, self._mark)
+        if suffix in animated.SUFFIXES:
+            kind = animated.AnimatedWebp if suffix == ".webp" else animated.AnimatedPng
+            return kind(self._temporary, self.size, clear, self._mark)
         self._sound = Sound.open(self._audio_from, suffix, self._track, *self._span) if self._audio_from else None
         coding = _coding(suffix, self._crf, clear)
         return _Movie(self._temporary, suffix, self.rate, self._tick, self.size, coding, self._sound, self._mark)
@@ -211,7 +215,7 @@ def _coding(suffix: str, crf: int, clear: bool) -> Coding:
         quick = {"crf": str(crf), "b": "0", "deadline": "good", "cpu-used": "4", "row-mt": "1"}
         return Coding(codec, "yuva420p" if clear else "yuv420p", quick)
     if clear:
-        raise FommError(f"{suffix} has no transparency.", "Write webm, mov, gif or a folder of png.")
+        raise FommError(f"{suffix} has no transparency.", "Write webm, mov, webp, apng, gif or a folder of png.")
     return Coding(codec, "yuv420p", {"crf": str(crf)})
 
 
