@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.util
+import sys
 from fractions import Fraction
+from importlib.machinery import ModuleSpec
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import av
@@ -176,6 +180,51 @@ def test_what_is_refused(
     assert main([*line, *beside]) == 0  # shown before a chequer board
     assert main([*line, "--background", "alpha", "-o", str(tmp_path / "clear.webm"), "--badge", "top-left"]) == 0
     assert clear_frames(tmp_path / "clear.webm")[0].shape == (32, 32, 4)
+
+
+@pytest.fixture
+def rembg(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """A stand-in for the package, whose networks would have to be fetched: its subject is the disc."""
+    module = ModuleType("rembg")
+    module.__spec__ = ModuleSpec("rembg", None)
+    module.new_session = lambda name: name  # type: ignore[attr-defined]
+    module.remove = lambda picture, session, only_mask: ALPHA  # type: ignore[attr-defined]
+    sessions = ModuleType("rembg.sessions")
+    sessions.sessions_names = ["u2net", "isnet-anime"]  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "rembg", module)
+    monkeypatch.setitem(sys.modules, "rembg.sessions", sessions)
+    return module
+
+
+def test_a_matte_is_a_mask(engine: PlainEngine, folder: Path, tmp_path: Path, rembg: Any) -> None:
+    cut = {"background": "alpha", "size": "source"}
+    matted = made(engine, folder, tmp_path / "a", "whole.png", matte="u2net", **cut)
+    masked = made(engine, folder, tmp_path / "b", "whole.png", mask=folder / "mask.png", **cut)
+    np.testing.assert_array_equal(matted, masked)
+    with pytest.raises(FommError, match="no network 'u2nett'") as refused:
+        made(engine, folder, tmp_path / "o", "whole.png", matte="u2nett", **cut)
+    assert "u2net" in refused.value.hint
+    for found, said in ((ALPHA * 0, "sees no subject"), (ALPHA[:8], "of the picture's size")):
+        rembg.remove = lambda *_, found=found, **__: found
+        with pytest.raises(FommError, match=said):
+            made(engine, folder, tmp_path / "o", "whole.png", matte="u2net", **cut)
+
+    def offline(*_: Any, **__: Any) -> None:
+        raise ConnectionError("no way there\nand more")
+
+    rembg.remove = offline
+    with pytest.raises(FommError, match=r"gave no mask: no way there\nMake"):
+        made(engine, folder, tmp_path / "o", "whole.png", matte="u2net", **cut)
+    with pytest.raises(FommError, match="both say where"):
+        made(engine, folder, tmp_path / "o", "whole.png", matte="u2net", mask=folder / "mask.png", **cut)
+
+
+def test_without_rembg_its_line_is_said(engine: PlainEngine, folder: Path, tmp_path: Path) -> None:
+    if importlib.util.find_spec("rembg") is not None:
+        pytest.skip("rembg is installed")
+    with pytest.raises(FommError, match="rembg") as refused:
+        made(engine, folder, tmp_path / "o", "whole.png", matte="u2net", background="alpha")
+    assert refused.value.hint == 'pip install "fomm-cli[matte]"'
 
 
 def test_checks() -> None:

@@ -268,6 +268,40 @@ def test_the_command(tiny: Path, folder: Path, tmp_path: Path, capsys: pytest.Ca
     assert not (tmp_path / "w").exists()
 
 
+def test_editors_are_told_where_the_parts_lie(
+    tiny: Path, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = ["animate", str(folder / "group.png"), str(folder / "clip0"), "--weights", str(tiny)]
+    place = tmp_path / "where.json"
+    faces = ["--face", "-20,12,60,60", "--face", BOXES[2], "--drive", f"1={folder / 'clip1'}"]
+    assert main([*line, *faces, "--crop-json", str(place), "-o", str(tmp_path / "out")]) == 0
+    told = json.loads(place.read_text())
+    assert told["format"] == "fomm.crop/1"
+    assert told["source"] == {"name": "group.png", "size": [200, 160]}
+    assert told["frames"] == {"size": [200, 160], "count": 4, "rate": "25"}
+    first, second = told["parts"]
+    assert (first["box"], first["window"]) == ([-20, 12, 60, 60], [0, 12, 40, 60])
+    assert first["held"] == ["top", "right", "bottom"]
+    assert (second["driving"], second["pin"], second["feather"]) == ("clip1", 0.2, 0.1)
+    taper = np.array(second["taper"])
+    assert taper.max() == 1
+    assert taper[0].max() == taper[:, -1].max() == 0
+    left, top, *_ = second["box"]
+    corner = np.array(second["matrix"]) @ (left - 0.5, top - 0.5, 1)  # its outer edge is the network's
+    np.testing.assert_allclose(corner, -0.5, atol=1e-3)
+    assert second["network"] == [32, 32]
+    assert main([*line, "--crop-json", str(place), "-o", str(tmp_path / "two"), "--crop-source", "20,10,80,80"]) == 1
+    assert "exists already" in capsys.readouterr().err
+    assert not (tmp_path / "two").exists()
+    alone = [*line, "--crop-json", str(place), "--force", "--crop-source", "20,10,80,80"]
+    assert main([*alone, "-o", str(tmp_path / "two")]) == 0
+    told = json.loads(place.read_text())
+    assert told["frames"]["size"] == [32, 32]
+    assert [part["box"] for part in told["parts"]] == [[20, 10, 80, 80]]
+    assert main([*line, *faces, "--crop-json", str(folder / "group.png"), "--force", "-o", str(tmp_path / "x")]) == 1
+    assert "is an input" in " ".join(capsys.readouterr().err.split())
+
+
 def test_sound_and_count_stay(tiny: Path, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     clip = write_clip(tmp_path / "talk.mp4", [picture(32, 32, seed) for seed in range(6)], sound="aac")
     out = tmp_path / "out.mp4"

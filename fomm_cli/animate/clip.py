@@ -24,6 +24,7 @@ from fomm_cli.animate.role import Role, cast
 from fomm_cli.animate.runner import Runner
 from fomm_cli.animate.scene import is_clip
 from fomm_cli.animate.settings import Face, Output, Progress, Report, Settings, Still
+from fomm_cli.animate.sidecar import write_sidecar
 from fomm_cli.animate.stream import threaded
 from fomm_cli.animate.whole import Stage, check_stage, open_stage
 from fomm_cli.engine.base import Engine, check_motion
@@ -96,6 +97,8 @@ def animate_clip(
         for number, path in (settings.paste.drive if settings.paste else ())
     }
     report = render_clip(stage, moving, outputs, settings, progress, others)
+    if settings.crop_json is not None:
+        write_sidecar(settings.crop_json, stage, report, settings.force)
     report.seconds = time.perf_counter() - begun
     return report
 

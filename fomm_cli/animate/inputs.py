@@ -9,8 +9,9 @@ from fomm_cli.animate.crops import WORDS, crop_box
 from fomm_cli.animate.layouts import LAYOUTS
 from fomm_cli.animate.scene import check_picture, is_clip, read_source
 from fomm_cli.animate.settings import Output, Settings, parse_anchor
+from fomm_cli.detectors.matte import check_matte
 from fomm_cli.errors import FommError, nearest
-from fomm_cli.files.disk import check_distinct
+from fomm_cli.files.disk import check_distinct, check_free
 from fomm_cli.files.folder import check_ours
 from fomm_cli.media.container import open_media, sound_stream
 from fomm_cli.media.sequence import is_sequence
@@ -29,8 +30,15 @@ def check_asked(source: Path, driving: Path, outputs: list[Output], settings: Se
         )
     drivings = [clip for _, clip in settings.paste.drive] if settings.paste else []
     parse_background(settings.background)
-    if settings.mask is not None and settings.background == "keep":
+    if settings.mask is not None and settings.matte is not None:
+        raise FommError("--mask and --matte both say where the subject is.", "Give one of them.")
+    if (settings.mask is not None or settings.matte is not None) and settings.background == "keep":
         raise FommError("A mask tells subject from background, which is kept.", "Say what becomes of it: --background.")
+    if settings.matte is not None:
+        check_matte(settings.matte)
+    if settings.crop_json is not None:
+        check_distinct(settings.crop_json, source, driving, *drivings, *(Path(path) for path, _ in outputs))
+        check_free(settings.crop_json, settings.force)
     if settings.sign is not None and settings.mark == "none":
         raise FommError("There is nothing to sign with --mark none.", "Leave out one of the two.")
     for path, layout in outputs:

@@ -16,7 +16,7 @@ from fomm_cli.media.signing import MIMES
 from fomm_cli.version import __version__
 
 MARKS = ["tag", "full", "none"]
-_PRIVATE = {"face_detector", "force", "sign", "badge", "mark", "paste"}
+_PRIVATE = {"face_detector", "force", "sign", "badge", "mark", "paste", "crop_json"}
 """Settings that are paths, or say nothing of the picture."""
 
 

@@ -28,7 +28,7 @@ class Patch:
 
     window  what of the picture it reaches
     sides   those at which there is something to match: not where the picture ends
-    pin     share of the part's side over which movement dies away towards them
+    pin     share of the part's side over which movement dies away towards them; feather: over which it fades
     """
 
     def __init__(self, scene: Scene, paste: Paste, look: Look) -> None:
@@ -36,8 +36,7 @@ class Patch:
         self._colours: tuple[Map, Map] | None = None
         self._enlarger: Enlarger | None = None
         self._share: Map | None = None
-        self._asked = paste
-        self.pin = PIN if paste.pin is None else paste.pin
+        self.pin, self.feather = PIN if paste.pin is None else paste.pin, paste.feather
         height, width = scene.picture.shape[:2]
         box, engine = scene.box, scene.runner.engine
         left, top, right, bottom = (int(edge) for edge in box.edges)
@@ -81,9 +80,9 @@ class Patch:
         near = [other for other in others if overlap(self.window.edges, other.window.edges) > 0]
         if not near:
             return
-        asked, taper, box = self._asked, self.scene.taper, self.scene.box
+        taper, box = self.scene.taper, self.scene.box
         x, y = np.arange(self.columns.start, self.columns.stop), np.arange(self.rows.start, self.rows.stop)
-        self._share = np.minimum(self.weight(), self._ahead(near, x, y, asked.feather))
+        self._share = np.minimum(self.weight(), self._ahead(near, x, y, self.feather))
         if taper is not None:
             x = box.left + np.linspace(0, box.width - 1, taper.shape[1])
             y = box.top + np.linspace(0, box.height - 1, taper.shape[0])

@@ -150,6 +150,8 @@ def _check_asked(outputs: list[Output], settings: Settings) -> None:
         "--detail": settings.detail != 1,
         "--background": settings.background != "keep",
         "--mask": settings.mask is not None,
+        "--matte": settings.matte is not None,
+        "--crop-json": settings.crop_json is not None,
         "--face, --drive, --extend, --pin, --feather, --colour-match": settings.paste not in (None, Paste()),
     }
     for options, asked in refused.items():

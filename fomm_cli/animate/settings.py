@@ -91,6 +91,8 @@ class Settings:
     paste: Paste | None = None
     background: str = "keep"
     mask: Path | None = None
+    matte: str | None = None
+    crop_json: Path | None = None
     mark: str = "tag"
     badge: str | None = None
     sign: Credentials | None = None

@@ -17,10 +17,11 @@ from fomm_cli.animate.runner import Runner
 from fomm_cli.animate.scene import Scene, check_picture, open_picture, open_scene, shrunk, source_crop
 from fomm_cli.animate.settings import Paste, Settings
 from fomm_cli.boxes import Box, overlap
+from fomm_cli.detectors.matte import matte
 from fomm_cli.engine.base import Engine
 from fomm_cli.errors import FommError
-from fomm_cli.media.cutout import Alpha, read_cutout, resized_alpha
-from fomm_cli.media.image import Frame, resize
+from fomm_cli.media.cutout import Alpha, bled, read_cutout, resized_alpha
+from fomm_cli.media.image import Frame, read_image, resize
 from fomm_cli.model.family import Family
 
 MOST = 0.5
@@ -129,7 +130,12 @@ def open_stage(
 
 
 def _cut(path: Path, settings: Settings) -> tuple[Frame, Alpha]:
-    picture, alpha = read_cutout(path, settings.mask, bleed=settings.background != "freeze")
+    if settings.matte is None:
+        picture, alpha = read_cutout(path, settings.mask, bleed=settings.background != "freeze")
+    else:
+        picture = read_image(path)
+        alpha = matte(picture, settings.matte)
+        picture = picture if settings.background == "freeze" else bled(picture, alpha)
     check_picture(path, picture)
     size = shrunk(picture, settings.max_size)
     return resize(picture, size), resized_alpha(alpha, size)

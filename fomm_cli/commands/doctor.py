@@ -24,6 +24,7 @@ EXTRAS = {
     "onnx": [("onnx", "onnx"), ("onnxscript", "onnxscript"), ("onnxruntime", "onnxruntime")],
     "web": [("starlette", "starlette"), ("uvicorn", "uvicorn"), ("websockets", "websockets")],
     "c2pa": [("c2pa", "c2pa-python")],
+    "matte": [("rembg", "rembg")],
     "tensorboard": [("tensorboard", "tensorboard")],
     "wandb": [("wandb", "wandb")],
 }
@@ -32,6 +33,7 @@ PURPOSES = {
     "body": "metrics of bodies",
     "eval": "LPIPS and metrics of faces",
     "c2pa": "signing results, and reading signatures",
+    "matte": "cutting out subjects with --matte",
     "onnx": "export, and running exports without torch",
     "web": "the page of `fomm web`",
     "tensorboard": "curves in TensorBoard",

@@ -116,6 +116,18 @@ Mask = Annotated[
     Path | None,
     typer.Option("--mask", metavar="FILE", help="A picture, white where the subject is.", rich_help_panel=_PANEL),
 ]
+Matte = Annotated[
+    str | None,
+    typer.Option(
+        "--matte", metavar="NAME", help="Let a network of rembg (extra matte) find it: u2net.", rich_help_panel=_PANEL
+    ),
+]
+CropJson = Annotated[
+    Path | None,
+    typer.Option(
+        "--crop-json", metavar="FILE", help="Also tell editors where parts lie in the source.", rich_help_panel=_PANEL
+    ),
+]
 MarkChoice = Annotated[
     MarkKind, typer.Option("--mark", help="What the file says of how it was made.", rich_help_panel=_FILE)
 ]
