@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from fomm_cli.bench import protocol
+from fomm_cli.bench import pictures, protocol
 from fomm_cli.bench.animate import PLAIN, agreement, bench_animate
 from fomm_cli.bench.files import bench_files
 from fomm_cli.bench.protocol import Gate, Row, Timing, gate, take_turns
@@ -158,6 +158,12 @@ def test_the_command(
     assert result["gates"]["fused bf16, batch 4"]["psnr"] >= 50
     assert list(result["host"]) == ["plain fp32", "fused fp32", "fused bf16"]
     assert result["network"] == {"name": "first_order", "size": [64, 64], "parameters_m": 0.1, "trained": True}
+    for name, side in (("LARGE", 96), ("FULL", 96), ("WHOLE", 192), ("PART", 64)):
+        monkeypatch.setattr(pictures, name, side)
+    assert main([*options, "--precision", "fp32", "--pictures", "--json"]) == 0
+    (table,) = json.loads(capsys.readouterr().out)["pictures"].values()
+    assert list(table) == ["network alone", "at 96 px", "at full size, 96 px", "64 px put back into 192 x 192"]
+    assert table["network alone"]["ratio"] == 1
     assert main([*options, "--precision", "fp32"]) == 0
     assert "plain loop" in capsys.readouterr().out
 

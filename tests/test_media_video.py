@@ -14,7 +14,7 @@ from PIL import Image
 
 from fomm_cli.errors import FommError
 from fomm_cli.media.video import VideoWriter, probe, read_frames, read_timed
-from fomm_cli.media.write import clock
+from fomm_cli.media.write import _coding, clock
 from tests.clips import first_beep, shades, turn, write_clip
 
 NTSC = Fraction(30000, 1001)
@@ -287,6 +287,14 @@ def test_frames_of_another_size_or_type_are_a_mistake(tmp_path: Path) -> None:
         write(*shades(1), *shades(1, 32, 32))
     with pytest.raises(ValueError, match="uint8"):
         write(np.zeros((8, 8, 3), np.float32))
+
+
+def test_large_frames_are_not_gathered_by_the_dozen() -> None:
+    assert _coding(".mp4", 18, False, (1080, 1920)).settings == {"crf": "18"}
+    assert _coding(".mp4", 18, False, (3000, 3000)).settings["rc-lookahead"] == "9"
+    assert _coding(".mov", 18, False, (6000, 6000)).settings["rc-lookahead"] == "5"
+    assert _coding(".webm", 18, True, (6000, 6000)).settings["lag-in-frames"] == "5"
+    assert "lag-in-frames" not in _coding(".webm", 18, True, (1080, 1920)).settings
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".webm", ".gif", ".webp", ".apng", ""])

@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from fomm_cli.bench.pictures import ALONE, picture_rows
 from fomm_cli.bench.protocol import Gate, Row, Timing, gate, take_turns
 from fomm_cli.bench.stages import bench_stages
 from fomm_cli.bench.stand_in import clip, lively
@@ -54,6 +55,7 @@ class AnimateBench:
     model     model only, tensors on the device: way -> ms_median, ms_p95, ms_min, fps, ratio to the plain loop
     host      uint8 on the host to uint8 on the host, by the engines
     stages    of families other than first order, see `bench/stages.py`: stage -> engine -> as in `host`
+    pictures  of larger frames, see `bench/pictures.py`: engine -> way -> as in `host`, ratio to the network alone
     files     what `bench/files.py` measured; None where it was not asked to
     """
 
@@ -66,6 +68,7 @@ class AnimateBench:
     model: dict[str, dict[str, float]] = field(default_factory=dict)
     host: dict[str, dict[str, float]] = field(default_factory=dict)
     stages: dict[str, dict[str, dict[str, float]]] = field(default_factory=dict)
+    pictures: dict[str, dict[str, dict[str, float]]] = field(default_factory=dict)
     files: dict[str, Any] | None = None
 
     def as_dict(self) -> dict[str, Any]:
@@ -86,6 +89,7 @@ def bench_weights(
     processor_time: bool = False,
     ladder: bool = False,
     onnx: bool = False,
+    pictures: bool = False,
     files: bool = False,
     long: int = 0,
     say: Say = lambda text: None,
@@ -95,7 +99,8 @@ def bench_weights(
     source, overrides  the network without `weights`: a preset or YAML file, and `key=value` changes to it
     threads            of the CPU; 0: as many as torch takes. Stays so in this process
     frames             a turn; 0: 12 on a CPU, 300 on a GPU
-    onnx               also the exported model; files, long: see `bench/files.py`
+    onnx               also the exported model
+    pictures           also frames larger than the network's; files, long: see `bench/files.py`
     The others as in `bench_animate`.
     """
     place = resolve(device)
@@ -137,6 +142,7 @@ def bench_weights(
             rounds=rounds,
             frames=count,
             ladder=ladder,
+            larger=pictures,
             others=others,
             say=say,
             processor_time=processor_time,
@@ -174,6 +180,7 @@ def bench_animate(
     rounds: int = 5,
     frames: int = 12,
     ladder: bool = False,
+    larger: bool = False,
     others: list[Engine] | None = None,
     say: Say = lambda text: None,
     processor_time: bool = False,
@@ -185,6 +192,7 @@ def bench_animate(
     batch      frames at a time of the batched rows; 0 is the engine's own choice
     rounds     turns of every row; frames  animated in a turn
     ladder     also the steps between the plain loop and the quickest row
+    larger     also frames larger than the network's, by the quickest engine and the others
     others     more engines for the host rows, such as an exported model
     processor_time  see `take_turns`
     """
@@ -202,6 +210,10 @@ def bench_animate(
     rows = _hosts(model, quick, size, others or [])
     timings = take_turns(rows, rounds, frames, device, progress=say, processor_time=processor_time)
     result.host = _table(timings, rows[0].name)
+    for engine in [make_engine(model, "fused", quick), *(others or [])] if larger else []:
+        rows = picture_rows(engine, size)
+        timings = take_turns(rows, rounds, frames, device, progress=say, processor_time=processor_time)
+        result.pictures[_short(engine)] = _table(timings, ALONE)
     return result
 
 
@@ -303,8 +315,12 @@ def _hosts(model: FirstOrderModel, quick: str, batch: int, others: list[Engine])
         def run(engine: Engine = engine, encoded: Any = encoded, source: Any = source) -> Any:
             return engine.render(encoded, source, engine.detect(pictures[1:]))
 
-        rows.append(Row(engine.name.partition(" on ")[0], run, batch))
+        rows.append(Row(_short(engine), run, batch))
     return rows
+
+
+def _short(engine: Engine) -> str:
+    return engine.name.partition(" on ")[0]
 
 
 def _table(timings: dict[str, Timing], baseline: str) -> dict[str, dict[str, float]]:

@@ -42,6 +42,7 @@ def animate(
     ),
     ladder: bool = typer.Option(False, "--ladder", help="Add the optimisations one by one."),
     onnx: bool = typer.Option(False, "--onnx", help="Export, and measure onnxruntime too."),
+    pictures: bool = typer.Option(False, "--pictures", help="Measure frames larger than the network's too."),
     files: bool = typer.Option(False, "--files", help="Measure whole files, the first frame and memory too."),
     long: int = typer.Option(
         0, "--long", metavar="N", min=0, help="With --files: a clip of so many frames for the memory."
@@ -72,6 +73,7 @@ def animate(
             processor_time=processor_time,
             ladder=ladder,
             onnx=onnx,
+            pictures=pictures,
             files=files,
             long=long,
             say=status.update,
@@ -169,6 +171,7 @@ def _sections(result: AnimateBench) -> list[tuple[str, list[str], list[list[str]
         ("Model only", ["way", *heads], speeds(result.model)),
         ("uint8 to uint8", ["engine", *heads], speeds(result.host)),
         *((stage, ["engine", *heads], speeds(table)) for stage, table in result.stages.items()),
+        *((f"Pictures, {engine}", ["way", *heads], speeds(table)) for engine, table in result.pictures.items()),
     ]
     if result.files is not None:
         sections.append(("Files", ["what", "value"], _files(result.files)))

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageFilter, ImageOps
+from PIL import Image, ImageFilter
 
 from fomm_cli.errors import FommError
 from fomm_cli.media.colour import to_srgb
-from fomm_cli.media.image import BROKEN_IMAGE, Frame, open_image, read_image, resize
+from fomm_cli.media.image import BROKEN_IMAGE, Frame, open_image, read_image, resize, turned
 
 Alpha = NDArray[np.uint8]
 """(H, W), 0 = transparent."""
@@ -36,7 +36,7 @@ def read_cutout(path: Path, mask: Path | None = None, bleed: bool = True) -> tup
     with open_image(path) as image:
         try:
             image.load()
-            upright = to_srgb(ImageOps.exif_transpose(image))
+            upright = to_srgb(turned(image))
             seen = upright.has_transparency_data
             pixels = np.asarray(upright.convert("RGBA"))
         except BROKEN_IMAGE as error:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from fomm_cli.boxes import Box
 from fomm_cli.errors import FommError
@@ -22,6 +22,7 @@ Frame = NDArray[np.uint8]
 
 MAX_PIXELS = 128_000_000
 """More than any sensible photograph; a file that unpacks to more is refused before it is unpacked."""
+_STRIP = 2**20  # pixels
 
 
 def open_image(path: str | Path) -> Image.Image:
@@ -69,7 +70,7 @@ def to_rgb(image: Image.Image, path: str | Path = "the picture") -> Frame:
     """The current frame of an opened picture as uint8 RGB (H, W, 3)."""
     try:
         image.load()
-        upright = to_srgb(ImageOps.exif_transpose(image))
+        upright = to_srgb(turned(image))
     except Exception as error:  # Pillow's decoders raise many types on damaged data, and none of them is our bug
         raise FommError(f"{path} is a damaged picture: {error}.", "Save it again from a picture editor.") from error
     if upright.mode.startswith("I;16"):
@@ -82,7 +83,23 @@ def to_rgb(image: Image.Image, path: str | Path = "the picture") -> Frame:
         picture = upright.convert("RGBA")
         white = Image.new("RGBA", picture.size, "white")
         upright = Image.alpha_composite(white, picture)
-    return np.array(upright.convert("RGB"), dtype=np.uint8)
+    return _pixels(upright if upright.mode == "RGB" else upright.convert("RGB"))
+
+
+def turned(image: Image.Image) -> Image.Image:
+    """Upright, as EXIF says; the very same picture where it stands so already, for large ones would be copied."""
+    return image if image.getexif().get(ExifTags.Base.Orientation, 1) == 1 else ImageOps.exif_transpose(image)
+
+
+def _pixels(image: Image.Image) -> Frame:
+    """The same as an array, by strips: Pillow would hold twice its bytes beside it."""
+    width, height = image.size
+    pixels = np.empty((height, width, 3), np.uint8)
+    step = max(1, _STRIP // width)
+    for top in range(0, height, step):
+        bottom = min(top + step, height)
+        pixels[top:bottom] = np.asarray(image.crop((0, top, width, bottom)))
+    return pixels
 
 
 def _stretch(values: NDArray[Any]) -> NDArray[Any]:

@@ -26,6 +26,7 @@ from fomm_cli.media.view import SWS
 MOVIES = {".mp4": "libx264", ".m4v": "libx264", ".mov": "libx264", ".mkv": "libx264", ".webm": "libvpx-vp9"}
 SUFFIXES = [*MOVIES, ".gif", *animated.SUFFIXES, ""]
 _FINEST = 1_000_000
+_LOOK = 40 << 21  # pixels that an encoder looks ahead: of frames up to two megapixels as many as it likes
 _BT709 = 1
 _FRAME_DURATION = 1 << 8  # AV_CODEC_FLAG_FRAME_DURATION
 
@@ -128,7 +129,7 @@ class VideoWriter:
             kind = animated.AnimatedWebp if suffix == ".webp" else animated.AnimatedPng
             return kind(self._temporary, self.size, clear, self._mark)
         self._sound = Sound.open(self._audio_from, suffix, self._track, *self._span) if self._audio_from else None
-        coding = _coding(suffix, self._crf, clear)
+        coding = _coding(suffix, self._crf, clear, self.size)
         return _Movie(self._temporary, suffix, self.rate, self._tick, self.size, coding, self._sound, self._mark)
 
     def _sign(self) -> None:
@@ -206,17 +207,20 @@ class Coding(NamedTuple):
     settings: dict[str, str]
 
 
-def _coding(suffix: str, crf: int, clear: bool) -> Coding:
+def _coding(suffix: str, crf: int, clear: bool, size: tuple[int, int]) -> Coding:
     """How frames, with transparency or without, are encoded in a format."""
+    ahead = max(5, _LOOK // (size[0] * size[1]))
     if clear and suffix == ".mov":
         return Coding("prores_ks", "yuva444p10le", {"profile": "4444", "alpha_bits": "16"})
     codec = MOVIES[suffix]
     if codec == "libvpx-vp9":
         quick = {"crf": str(crf), "b": "0", "deadline": "good", "cpu-used": "4", "row-mt": "1"}
-        return Coding(codec, "yuva420p" if clear else "yuv420p", quick)
+        return Coding(
+            codec, "yuva420p" if clear else "yuv420p", quick | ({"lag-in-frames": str(ahead)} if ahead < 25 else {})
+        )
     if clear:
         raise FommError(f"{suffix} has no transparency.", "Write webm, mov, webp, apng, gif or a folder of png.")
-    return Coding(codec, "yuv420p", {"crf": str(crf)})
+    return Coding(codec, "yuv420p", {"crf": str(crf)} | ({"rc-lookahead": str(ahead)} if ahead < 40 else {}))
 
 
 class _Movie:
