@@ -54,7 +54,7 @@ def unlike(source: float | None, driving: float | None, which: str = "") -> list
         return []
     return [
         f"The head fills {source:.0%} of the source's crop{which} and {driving:.0%} of the clip's: expect distortions. "
-        "Cut both alike (--crop-source, --crop-driving)."
+        "Cut both alike (--crop-source or --face, --crop-driving)."
     ]
 
 

@@ -208,19 +208,19 @@ class Coding(NamedTuple):
 
 
 def _coding(suffix: str, crf: int, clear: bool, size: tuple[int, int]) -> Coding:
-    """How frames, with transparency or without, are encoded in a format."""
-    ahead = max(5, _LOOK // (size[0] * size[1]))
+    """How frames, with transparency or without, are encoded in a format; of large ones fewer wait in the encoder."""
     if clear and suffix == ".mov":
         return Coding("prores_ks", "yuva444p10le", {"profile": "4444", "alpha_bits": "16"})
-    codec = MOVIES[suffix]
+    codec, settings, ahead = MOVIES[suffix], {"crf": str(crf)}, max(5, _LOOK // (size[0] * size[1]))
     if codec == "libvpx-vp9":
-        quick = {"crf": str(crf), "b": "0", "deadline": "good", "cpu-used": "4", "row-mt": "1"}
-        return Coding(
-            codec, "yuva420p" if clear else "yuv420p", quick | ({"lag-in-frames": str(ahead)} if ahead < 25 else {})
-        )
+        settings |= {"b": "0", "deadline": "good", "cpu-used": "4", "row-mt": "1"}
+        settings |= {"lag-in-frames": str(ahead)} if ahead < 25 else {}
+        return Coding(codec, "yuva420p" if clear else "yuv420p", settings)
     if clear:
         raise FommError(f"{suffix} has no transparency.", "Write webm, mov, webp, apng, gif or a folder of png.")
-    return Coding(codec, "yuv420p", {"crf": str(crf)} | ({"rc-lookahead": str(ahead)} if ahead < 40 else {}))
+    settings |= {"rc-lookahead": str(ahead)} if ahead < 40 else {}
+    settings |= {"bf": "0", "refs": "1"} if ahead == 5 else {}  # each frame to refer to is one more
+    return Coding(codec, "yuv420p", settings)
 
 
 class _Movie:
