@@ -50,8 +50,8 @@ def test_result_and_background_of_each_family(preset: str) -> None:
     cell = sheet[top : top + SIDE, -step:-4]
     # A number that lies between two levels may fall to either side.
     assert np.abs(cell.astype(int) - fit(to_frames(result)[0], (SIDE, SIDE))).max() <= 1
-    still = sheet[2 * top + step - 4 : 2 * top + step + SIDE - 4, -6 * step : -5 * step - 4]
-    assert (still[8:-8, 8:-8] >= 254).all(), "candidate 0 looks at itself"
+    still = sheet[2 * top + step : 2 * top + step + SIDE, -6 * step : -5 * step - 4]
+    assert (still[20:-20, 20:-20] >= 254).all(), "candidate 0 looks at itself"
 
 
 def test_candidates_are_the_networks_own() -> None:

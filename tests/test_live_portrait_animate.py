@@ -213,6 +213,9 @@ TOGETHER = {
     ),
     "a clip by a clip": ("wide.mp4", "clip.mp4", "--crop-source auto --mode absolute --set smoothing=0 --lock turn"),
     "a clip by a motion file": ("wide.mp4", "m.safetensors", "--crop-source auto --set smoothing=1e-4 --anchor first"),
+    "eyes as told": ("photo.png", "clip.mp4", "--set eyes=0.1"),
+    "lips as told": ("photo.png", "clip.mp4", "--set lip=0.5"),
+    "a clip with its eyes shut": ("wide.mp4", "clip.mp4", "--crop-source auto --set eyes=0"),
     "a clip by a picture": ("wide.mp4", "photo.png", "--crop-source auto --paste-back --set region=lip"),
 }
 
@@ -254,6 +257,13 @@ def test_what_does_not_go_together_is_named(ran: Ran, option: str, source: str, 
     refused = ran(*option.split(), source=source)
     assert refused["code"] == 1
     assert words in " ".join(refused["said"].split())
+
+
+def test_what_is_opened_must_be_seen(ran: Ran, monkeypatch: pytest.MonkeyPatch) -> None:
+    see(monkeypatch, None)
+    refused = ran("--set", "eyes=0.2")
+    assert refused["code"] == 1
+    assert "No face was found to open eyes or lips of" in refused["said"]
 
 
 def test_other_families_refuse_source_clips(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from fomm_cli.animate.crops import crop_box, portrait_finder
+from fomm_cli.animate.crops import crop_box, openness_finder, portrait_finder
 from fomm_cli.animate.driving import Driving
 from fomm_cli.animate.marking import mark_of
 from fomm_cli.animate.role import far, steer_for
@@ -41,6 +42,19 @@ class Cutter:
         self.path, self.engine, self.crop, self.detector = path, engine, crop, detector
         self._find = portrait_finder(detector) if crop == "portrait" else None
         self._last: affine.Matrix | None = None
+        self._look: Callable[[Frame], NDArray[np.float64] | None] | None = None
+        self._open: NDArray[np.float64] | None = None
+
+    def opened(self, family: Family, picture: Frame) -> Family:
+        """The family for a picture that was cut; where no face is seen in it, as of the last that showed one."""
+        if not family.heeds_openness:
+            return family
+        self._look = self._look or openness_finder(self.detector)
+        found = self._look(picture)
+        self._open = self._open if found is None else found
+        if self._open is None:
+            raise FommError(f"The first frame of {self.path} shows no face.", "Leave out --set eyes and lip.")
+        return family.opened(self._open)
 
     def matrix(self, frame: Frame) -> affine.Matrix:
         """Positions in the frame to positions in a result."""
@@ -114,8 +128,9 @@ def redirect_clip(
             row = slice(count - 1, count)
             matrix = matrices[count - 1]
             pose = pick(poses, row)
-            settled = family.settle(engine, pose, pick(moved, row))
-            picture = engine.render(engine.encode(cutter.cut(frame, matrix)), pose, settled)[0]
+            cut = cutter.cut(frame, matrix)
+            settled = cutter.opened(family, cut).settle(engine, pose, pick(moved, row))
+            picture = engine.render(engine.encode(cut), pose, settled)[0]
             result = affine.Paste(matrix, mask, frame.shape[:2])(frame, picture)
             if settings.badge is not None:
                 result = badged(result, settings.badge)

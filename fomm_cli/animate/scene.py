@@ -73,6 +73,11 @@ class Scene:
             self.box = crop or center_box(picture.shape[0], picture.shape[1], size[1] / size[0])
             self.matrix = affine.box_matrix(self.box, result)
             self.source = fit(picture, size, crop)
+        if self.family.heeds_openness:
+            openness = crops.openness_finder(None)(self.source)
+            if openness is None:
+                raise FommError("No face was found to open eyes or lips of.", "Leave out --set eyes and lip.")
+            self.family = self.family.opened(openness)
         self.pose = runner.detect([self.source])
         self.size = result if frames is None else self._sized(frames)
         self.alpha = alpha

@@ -77,14 +77,15 @@ def _looks(model: AnimationModel, small: Tensor, source: Any, driving: Any) -> l
     No candidate depends on what it warps, so these are the candidates of the frame itself.
     """
     height, width = small.shape[2:]
-    rows, columns = torch.meshgrid(torch.linspace(-1, 1, height), torch.linspace(-1, 1, width), indexing="ij")
+    corners = model.config.align_corners  # else -1 and 1 are the outer edges of the border's pixels
+    lines = [torch.linspace(-1, 1, n) * (1 if corners else (n - 1) / n) for n in (height, width)]
+    rows, columns = torch.meshgrid(*lines, indexing="ij")
     places = torch.stack([columns, rows, torch.ones_like(rows)])[None].to(small)
     dense: Any = model.dense_motion
-    seen = dense(places, source, driving).candidates_warped[0]  # (N, 3, h, w)
-    looks, inside = seen[:, :2].permute(0, 2, 3, 1).cpu().numpy(), seen[:, 2].cpu().numpy()
-    return [
-        np.where(there[..., None] > 0.999, draw.flow(look), OUTSIDE) for look, there in zip(looks, inside, strict=True)
-    ]
+    seen = dense(places, source, driving).candidates_warped[0].permute(0, 2, 3, 1).cpu().numpy()  # (N, h, w, 3)
+    inside = seen[..., 2:]
+    looks = seen[..., :2] / inside.clip(min=1e-3)
+    return [np.where(there > 0.4, draw.flow(look), OUTSIDE) for look, there in zip(looks, inside, strict=True)]
 
 
 def _marked(picture: draw.Picture, pose: Any) -> draw.Picture:

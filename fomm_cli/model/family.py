@@ -72,6 +72,8 @@ class Family(ABC):
     """Whether the source may be a clip, whose own motion is then redirected frame by frame."""
     meets_border: ClassVar[bool] = False
     """Whether its results fit what surrounds the crop by themselves, as stitching makes them."""
+    heeds_openness = False
+    """Whether, as it is configured, it has to know how open the source's eyes and lips are: see `opened`."""
     crop: ClassVar[str] = "auto"
     """How pictures are cut for it where nobody says: a word of `animate.crops`; auto: by the weights' framing."""
 
@@ -93,6 +95,10 @@ class Family(ABC):
         except ValidationError as error:
             first = error.errors()[0]
             raise FommError(f"{first['loc'][0]}: {first['msg']}.", "See the page of these weights.") from error
+
+    def opened(self, openness: NDArray[np.float64]) -> Self:
+        """The family with what it `heeds_openness` for: of the source's left eye, right eye and lips, (3,)."""
+        return self
 
     def transfer(
         self, source: Any, driving: Any, initial: Any = None, mode: str = "relative", adapt_scale: bool = True

@@ -83,6 +83,10 @@ class PortraitOptions(Frozen):
     """Keep shoulders and the picture's border where the source has them."""
     multiplier: float = Field(1.0, ge=0, le=3)
     """How much of the movement, after all else."""
+    eyes: float | None = Field(None, ge=0, le=0.8)
+    """How wide the eyes stand open in every frame, height over width: 0 shut, 0.3 open; None: as driven."""
+    lip: float | None = Field(None, ge=0, le=1)
+    """How wide the lips stand open in every frame, height over width: 0 closed, 0.6 wide; None: as driven."""
     smoothing: float = Field(3e-7, ge=0)
     """Source clips: the variance that turns and expressions are smoothed by; larger is smoother, 0 does not."""
 

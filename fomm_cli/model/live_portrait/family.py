@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Self, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +29,7 @@ class LivePortrait(Family):
     always_scales = True
     Options = PortraitOptions
     options: PortraitOptions
+    openness: NDArray[np.float64] | None = None
     takes_clips = True
     meets_border = True
     crop = "portrait"
@@ -43,7 +44,7 @@ class LivePortrait(Family):
         adapt_scale: bool = True,
     ) -> Any:
         self.check_mode(mode)
-        return pose.transfer(source, driving, initial, mode, self.options.region)
+        return pose.transfer(source, driving, initial, mode, self.options.region, told=self._told)
 
     def carry(self, source: Any, driving: Any, initial: Any, adapt_scale: bool) -> Any:
         return self.transfer(source, driving, initial)
@@ -51,16 +52,46 @@ class LivePortrait(Family):
     def redirect(self, source: Any, driving: Any, initial: Any, mode: str) -> Any:
         self.check_mode(mode)
         smoothing = self.options.smoothing if len(driving.value) > 1 else 0.0
-        return pose.transfer(source, driving, initial, mode, self.options.region, clip=True, smoothing=smoothing)
+        return pose.transfer(source, driving, initial, mode, self.options.region, True, smoothing, self._told)
 
     def resting(self, driving: Any) -> Any:
         return pose.resting(driving, self.options.region)
 
+    @property
+    def _told(self) -> tuple[int, ...]:
+        """Points whose expression the driving does not move, because an option says how they stand."""
+        eyes, lip = self.options.eyes is not None, self.options.lip is not None
+        return pose.EYES * eyes + pose.LIP * lip
+
+    @property
+    def heeds_openness(self) -> bool:  # type: ignore[override]
+        return bool(self._told)
+
+    def opened(self, openness: NDArray[np.float64]) -> Self:
+        family = type(self)(self.options)
+        family.openness = openness
+        return family
+
     def settle(self, engine: Any, source: Any, driving: Any) -> Any:
-        moved = engine.settle(source, driving) if self.options.stitching else driving
+        moved = driving
+        if self._told:
+            moved = engine.settle(source, driving, self._finish(len(driving.value)))
+        elif self.options.stitching:
+            moved = engine.settle(source, driving)
         if self.options.multiplier == 1:
             return moved
         return moved._replace(value=source.value + np.float32(self.options.multiplier) * (moved.value - source.value))
+
+    def _finish(self, batch: int) -> pose.Finish:
+        if self.openness is None:
+            raise ValueError("eyes and lips are opened from what the source's are: see `opened`")
+        left, right, lip = self.openness
+
+        def rows(wanted: float | None, *own: float) -> NDArray[np.float32] | None:
+            return None if wanted is None else np.tile(np.array([*own, wanted], dtype=np.float32), (batch, 1))
+
+        eyes, lips = rows(self.options.eyes, left, right), rows(self.options.lip, lip)
+        return pose.Finish(self.options.stitching, eyes=eyes, lip=lips)
 
     def distance(self, source: Any, driving: Any) -> NDArray[np.float64]:
         return pose.distance(source, driving)

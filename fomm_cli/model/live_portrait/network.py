@@ -5,6 +5,7 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
 from fomm_cli.model.live_portrait.appearance import AppearanceExtractor
@@ -62,7 +63,10 @@ class LivePortraitModel(AnimationModel):
 
     def settle(self, pose_source: HeadPose, pose_driving: HeadPose, finish: Finish | None = None) -> HeadPose:
         """`pose_driving` with its keypoints as they are rendered; see `Finish`."""
-        value = settled(pose_source.value, pose_driving.value, finish or Finish(), self.stitching, self.eyes, self.lip)
+        finish, like = finish or Finish(), pose_driving.value
+        ratios = [None if each is None else torch.as_tensor(each).to(like) for each in (finish.eyes, finish.lip)]
+        finish = finish._replace(eyes=ratios[0], lip=ratios[1])
+        value = settled(pose_source.value, pose_driving.value, finish, self.stitching, self.eyes, self.lip)
         return pose_driving._replace(value=value)
 
     def render(

@@ -69,6 +69,7 @@ def transfer(
     region: str = "all",
     clip: bool = False,
     smoothing: float = 0.0,
+    told: tuple[int, ...] = (),
 ) -> HeadPose:
     """The source's head as the driving moves it.
 
@@ -79,6 +80,7 @@ def transfer(
     region     one of REGIONS; what it leaves out stays the source's
     clip       the source is a clip: place (in relative mode) and size stay its own
     smoothing  variance of the observations for `smooth`, over all of the batch; 0 smooths nothing
+    told       points whose expression stays the source's, because something else moves them
     returns    a pose of the driving's batch
 
     The published option "expression-friendly" has no counterpart: in relative mode its factor is 1.
@@ -95,7 +97,9 @@ def transfer(
         scale = source.scale if clip else source.scale * (driving.scale / initial.scale)
     if smoothing:
         rotation, exp = smooth(rotation, smoothing), smooth(exp, smoothing)
-    exp = np.where(_bent(region, mode == "absolute" or clip)[: exp.shape[1]], exp, source.exp)
+    bent = _bent(region, mode == "absolute" or clip)
+    bent[list(told)] = False
+    exp = np.where(bent[: exp.shape[1]], exp, source.exp)
     if region not in ("all", "pose"):
         rotation, t = source.rotation, source.t
     if region != "all":
