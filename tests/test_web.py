@@ -106,7 +106,7 @@ def test_examples_are_everybodys_and_stay(house: House) -> None:
 def test_visitors_do_not_see_each_other(house: House, media: Path) -> None:
     one, other = house.visitor(), house.visitor()
     file = upload(one, media / "face.png")
-    asked = {"source": file, "driving": "clip"}
+    asked = {"source": file, "driving": upload(one, media / "clip.mp4")}
     job = one.post("/api/jobs", json=asked).json()["id"]
     finish(one, job)
     assert one.get(f"/api/files/{file}").status_code == 200
@@ -200,7 +200,8 @@ def test_jobs_wait_in_turn_and_are_cancelled(build: Callable[..., House], media:
 
 def test_a_failure_costs_one_job_and_names_files_as_the_visitor_does(house: House, media: Path) -> None:
     visitor = house.visitor()
-    asked = {"source": upload(visitor, media / "clip.mp4", "film.mp4"), "driving": "clip"}
+    clip = upload(visitor, media / "clip.mp4", "film.mp4")
+    asked = {"source": clip, "driving": clip}
     last = finish(visitor, visitor.post("/api/jobs", json=asked).json()["id"])
     assert last["state"] == "failed"
     assert "film.mp4" in last["error"]["what"]

@@ -34,8 +34,23 @@ def pixels(browser: Any, canvas: str) -> list[int]:
     return found
 
 
+COUNTED = """
+    window.flying = window.most = 0;
+    window.WebSocket = class extends WebSocket {
+        send(data) {
+            if (typeof data !== 'string') most = Math.max(most, ++flying);
+            super.send(data);
+        }
+        set onmessage(hear) {
+            super.onmessage = (event) => { flying -= typeof event.data !== 'string'; hear(event); };
+        }
+    };
+"""
+
+
 def test_a_camera_drives_it(server: str, browser: Any) -> None:
     begin(browser, server)
+    browser.execute_script(COUNTED)
     click(browser, "try")
     click(browser, "go-live")
     click(browser, "live-start")
@@ -47,6 +62,7 @@ def test_a_camera_drives_it(server: str, browser: Any) -> None:
     frames(browser, 50)
     told = wait(browser, "document.getElementById('live-pace').textContent")
     assert re.fullmatch(r"[\d.]+ fps · \d+ ms · \d+ % of frames passed over", told)
+    assert browser.execute_script("return most") == 1, "one frame in flight"
     drawn = """
         const out = document.getElementById('live-out');
         const seen = out.getContext('2d').getImageData(0, 0, out.width, out.height).data;
