@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,9 @@ _SIDES = ("left", "top", "right", "bottom")
 
 def write_sidecar(path: Path, stage: Stage, report: Report, force: bool) -> None:
     """Write it, atomically, as JSON; what stands in it is told in docs/animate.md."""
-    disk.write_text(path, json.dumps(sidecar(stage, report), indent=1) + "\n", force)
+    told = json.dumps(sidecar(stage, report), indent=1)
+    rows = re.sub(r"\[[-\d.,\s]*\]", lambda found: " ".join(found[0].split()), told)  # numbers side by side
+    disk.write_text(path, rows + "\n", force)
 
 
 def sidecar(stage: Stage, report: Report) -> dict[str, Any]:
