@@ -234,7 +234,8 @@ def test_a_head_gets_room_and_stays_in_the_picture() -> None:
     box = head_box((100, 100, 180, 200), 1000, 1000)
     assert box.width == box.height == 160
     assert box.top + 80 == 150 - 8  # a twentieth higher than the head's middle
-    assert head_box((0, 0, 80, 100), 1000, 1000)[:2] == (0, 0)
+    assert head_box((30, 20, 110, 120), 1000, 1000)[:2] == (0, 0)
+    assert head_box((0, 0, 80, 100), 1000, 1000)[:2] == (-16, -14)  # its middle is 24 pixels, 0.15 sides, aside
 
 
 def test_the_command(tiny: Path, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -87,9 +87,23 @@ def find(picture: Frame, path: Path, detector: Path | None) -> list[Found]:
 
 
 def head_box(head: Edges, width: int, height: int, framing: float = FRAMING) -> Box:
-    """The square crop around a head: `framing` times as large, somewhat higher, within the picture where it fits."""
+    """The square crop around a head: `framing` times as large, somewhat higher.
+
+    It is shifted into the picture, but no farther than networks have seen heads aside: of a head that the picture's
+    edge cuts off, the crop goes on beyond the edge.
+    """
     lift = LIFT * framing * max(head[2] - head[0], head[3] - head[1])
-    return square((head[0], head[1] - lift, head[2], head[3] - lift), width, height, (framing - 1) / 2)
+    raised = (head[0], head[1] - lift, head[2], head[3] - lift)
+    box = square(raised, width, height, (framing - 1) / 2)
+    left = _near(box.left, (raised[0] + raised[2] - box.width) / 2, box.width)
+    return box._replace(left=left, top=_near(box.top, (raised[1] + raised[3] - box.height) / 2, box.height))
+
+
+def _near(begin: int, middle: float, side: int) -> int:
+    """Where a box begins, no farther than ASIDE from where it would lie around the middle."""
+    from fomm_cli.detectors.boxes import ASIDE
+
+    return min(max(begin, round(middle - ASIDE * side)), round(middle + ASIDE * side))
 
 
 def _numbers(wanted: str | tuple[int, ...], found: list[Found], path: Path, warnings: list[str]) -> Sequence[int]:
