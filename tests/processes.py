@@ -131,7 +131,7 @@ def _be(wish: dict[str, Any]) -> int:
     os.chdir(wish["cwd"])
     os.environ.update(wish["env"])
     sys.argv = ["fomm", *wish["argv"]]
-    exec(wish["first"])
+    exec(wish["first"], {})
     return main(wish["argv"])
 
 

@@ -7,8 +7,6 @@ import multiprocessing
 import os
 import signal
 import socket
-import subprocess
-import sys
 from collections.abc import Callable
 from multiprocessing.queues import Queue
 from pathlib import Path
@@ -30,6 +28,7 @@ from fomm_cli.processes import World, from_environment, joined
 from fomm_cli.train.distributed import launch
 from fomm_cli.train.state import Part, State
 from fomm_cli.train.step import draw_transform, draw_uniform
+from tests import processes
 from tests.test_thin_plate import TREE
 from tests.training import tiny_clips, tiny_config, tiny_file
 
@@ -92,6 +91,7 @@ def both() -> dict[int, dict[str, Any]]:
         port = free.getsockname()[1]
     # The suite's own process has threads of every library by now, with which a fork may not survive.
     context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__])  # imported once for both
     answers = context.Queue()
     processes = [context.Process(target=process, args=(rank, 2, port, answers)) for rank in range(2)]
     for each in processes:
@@ -201,13 +201,7 @@ def test_what_the_first_process_refuses_ends_all(tmp_path: Path) -> None:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
     place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": "2", "OMP_NUM_THREADS": "1"}
-    both = [
-        subprocess.Popen(
-            [sys.executable, "-c", code], env={**os.environ, **place, "RANK": rank}, stderr=subprocess.PIPE
-        )
-        for rank in "01"
-    ]
-    said = [one.communicate(timeout=120)[1].decode() for one in both]
-    assert [one.returncode for one in both] == [1, 1]
-    assert "not so" in said[0]
-    assert said[1] == ""
+    both = [processes.Command("--version", first=code, env={**place, "RANK": rank}) for rank in "01"]
+    assert [one.wait(120) for one in both] == [1, 1]
+    assert "not so" in both[0].said
+    assert both[1].said == ""
