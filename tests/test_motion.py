@@ -244,6 +244,17 @@ def test_a_cut_loop_closes(seed: int) -> None:
     assert loops.jump(looped) <= 1.5
 
 
+def test_a_loop_is_not_cut_in_haste() -> None:
+    """A mouth that snaps open and shut, ever wider: half open it is most alike, but there it moves fastest."""
+    time = np.arange(90)
+    snap = (0.2 + time / 900) * np.tanh(2 * np.sin(2 * np.pi * time / 30 + 1))
+    value = motion(1).poses.value + np.where(np.arange(9) < 3, snap[:, None], 0)[..., None].astype(np.float32)
+    moved = motion(90, frames=False)
+    moved = replace(moved, poses=moved.poses._replace(value=value))
+    assert np.max(moved.steps()) > 8 * np.median(moved.steps())
+    assert loops.jump(loops.cut(moved).motion) <= 1.5
+
+
 def test_pingpong_turns_round_without_a_jump() -> None:
     moved = motion(40)
     times = tuple(Fraction(n * n + n, 1000) for n in range(40))

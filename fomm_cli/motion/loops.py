@@ -36,7 +36,8 @@ class Loop(NamedTuple):
 def cut(motion: Motion) -> Loop:
     """The stretch, of a second or more, whose end is most like its begin, the rest of the difference spread out.
 
-    Two frames fit if their poses are alike and move alike. Of stretches that fit almost equally the longest is taken.
+    Two frames fit if their poses are alike and move alike, and not in haste, which would show the seam. Of stretches
+    that fit almost equally the longest is taken.
     """
     _enough(motion)
     space = motion.space()
@@ -79,6 +80,8 @@ def _best(motion: Motion, channels: np.ndarray) -> tuple[int, int]:
     """(first frame, the frame after the last), the latter being the one that is most like the first."""
     count = len(motion)
     speed = np.gradient(channels, axis=0)
+    steps = motion.steps()
+    usual = np.median(steps)
     seconds = motion.seconds
     least = min(SHORTEST, float(seconds[-1] - seconds[0]) * 0.5)
 
@@ -90,7 +93,8 @@ def _best(motion: Motion, channels: np.ndarray) -> tuple[int, int]:
         def moves(rows: slice) -> np.ndarray:
             return np.sqrt(np.square(speed[i[rows]] - speed[j[rows]]).mean(axis=1)) / SIZE
 
-        cost = motion.apart(i, j) + 0.25 * in_blocks(moves, len(i))
+        hurry = np.maximum(0, steps[j - 1] - usual)
+        cost = motion.apart(i, j) + 0.25 * in_blocks(moves, len(i)) + hurry
         good = np.flatnonzero(cost <= cost.min() * 1.1 + 1e-6)
         best = good[np.argmax((seconds[j] - seconds[i])[good])]
         return int(i[best]), int(j[best])
