@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from fomm_cli.acquire.table import Table
 
 
+_FROM, _PATIENCE = "Where videos come from", "How patiently"
+
+
 def fetch(
     source: str = typer.Argument(
         ..., metavar="NAME|FILE.csv", help="vox, taichi, a metadata table; or mgif, fashion, nemo, bair."
@@ -35,29 +38,68 @@ def fetch(
     retry: str | None = typer.Option(
         None, "--retry", metavar="REASON,...", help="Try again what failed for these reasons, or `all`."
     ),
-    videos: Path | None = typer.Option(None, "--videos", metavar="DIR", help="Take ID.mp4 ... from a folder instead."),
+    videos: Path | None = typer.Option(
+        None, "--videos", metavar="DIR", help="Take ID.mp4 ... from a folder instead.", rich_help_panel=_FROM
+    ),
     template: str | None = typer.Option(
-        None, "--url-template", metavar="URL", help="Another source, such as https://host/{video_id}.mp4."
+        None,
+        "--url-template",
+        metavar="URL",
+        help="Another source, such as https://host/{video_id}.mp4.",
+        rich_help_panel=_FROM,
     ),
-    keep: bool = typer.Option(False, "--keep-videos", help="Keep whole videos in DIR/videos."),
-    cookies: Path | None = typer.Option(None, "--cookies", metavar="FILE", help="A cookies.txt file."),
+    keep: bool = typer.Option(False, "--keep-videos", help="Keep whole videos in DIR/videos.", rich_help_panel=_FROM),
+    cookies: Path | None = typer.Option(
+        None, "--cookies", metavar="FILE", help="A cookies.txt file.", rich_help_panel=_FROM
+    ),
     browser: str | None = typer.Option(
-        None, "--cookies-from-browser", metavar="NAME", help="Use the cookies of a browser, such as firefox."
+        None,
+        "--cookies-from-browser",
+        metavar="NAME",
+        help="Use the cookies of a browser, such as firefox.",
+        rich_help_panel=_FROM,
     ),
-    rate: str | None = typer.Option(None, "--rate", metavar="BYTES", help="At most so much a second, such as 2M."),
-    sleep: float = typer.Option(0.0, "--sleep", metavar="SECONDS", min=0.0, help="Wait before each download."),
-    height: int = typer.Option(720, "--height", metavar="PX", min=144, help="The video size to ask for."),
-    max_size: str = typer.Option("8G", "--max-size", metavar="BYTES", help="Pass over larger video files."),
-    max_hours: float = typer.Option(6.0, "--max-hours", metavar="H", min=0.01, help="Pass over longer videos."),
-    max_wait: float = typer.Option(3600.0, "--max-wait", metavar="SECONDS", min=1.0, help="Give up slower downloads."),
+    rate: str | None = typer.Option(
+        None, "--rate", metavar="BYTES", help="At most so much a second, such as 2M.", rich_help_panel=_PATIENCE
+    ),
+    sleep: float = typer.Option(
+        0.0, "--sleep", metavar="SECONDS", min=0.0, help="Wait before each download.", rich_help_panel=_PATIENCE
+    ),
+    height: int = typer.Option(
+        720, "--height", metavar="PX", min=144, help="The video size to ask for.", rich_help_panel=_FROM
+    ),
+    max_size: str = typer.Option(
+        "8G", "--max-size", metavar="BYTES", help="Pass over larger video files.", rich_help_panel=_PATIENCE
+    ),
+    max_hours: float = typer.Option(
+        6.0, "--max-hours", metavar="H", min=0.01, help="Pass over longer videos.", rich_help_panel=_PATIENCE
+    ),
+    max_wait: float = typer.Option(
+        3600.0, "--max-wait", metavar="SECONDS", min=1.0, help="Give up slower downloads.", rich_help_panel=_PATIENCE
+    ),
     timeout: float = typer.Option(
-        20.0, "--timeout", metavar="SECONDS", min=0.1, help="When a silent connection is dead."
+        20.0,
+        "--timeout",
+        metavar="SECONDS",
+        min=0.1,
+        help="When a silent connection is dead.",
+        rich_help_panel=_PATIENCE,
     ),
-    retries: int = typer.Option(5, "--retries", metavar="N", min=0, help="Tries to mend a broken connection."),
-    backoff: float = typer.Option(60.0, "--backoff", metavar="SECONDS", min=0.1, help="First pause if rate-limited."),
-    patience: float = typer.Option(6.0, "--patience", metavar="HOURS", min=0.0, help="Stop after so long a pause."),
+    retries: int = typer.Option(
+        5, "--retries", metavar="N", min=0, help="Tries to mend a broken connection.", rich_help_panel=_PATIENCE
+    ),
+    backoff: float = typer.Option(
+        60.0, "--backoff", metavar="SECONDS", min=0.1, help="First pause if rate-limited.", rich_help_panel=_PATIENCE
+    ),
+    patience: float = typer.Option(
+        6.0, "--patience", metavar="HOURS", min=0.0, help="Stop after so long a pause.", rich_help_panel=_PATIENCE
+    ),
     archive: Path | None = typer.Option(
-        None, "--archive", metavar="FILE|DIR", help="The downloaded archive of mgif, fashion, nemo or bair."
+        None,
+        "--archive",
+        metavar="FILE|DIR",
+        help="The downloaded archive of mgif, fashion, nemo or bair.",
+        rich_help_panel=_FROM,
     ),
     as_json: Json = False,
 ) -> None:
