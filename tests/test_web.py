@@ -11,7 +11,6 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -26,21 +25,13 @@ from fomm_cli.media.video import probe
 from fomm_cli.web.rules import Rules
 from fomm_cli.web.vault import Vault
 from tests.clips import shades, write_clip
-from tests.web import ADDRESS, House, SlowEngine, finish, left, until, upload
+from tests.web import ADDRESS, House, SlowEngine, finish, houses, left, until, upload
 
 
 @pytest.fixture
 def build(tmp_path: Path) -> Iterator[Callable[..., House]]:
-    """Servers by their rules, closed at the end however that comes."""
-    houses = []
-
-    def built(*given: Any, **rules: Any) -> House:
-        houses.append(House(tmp_path / "work", *given, **rules))
-        return houses[-1]
-
-    yield built
-    for house in houses:
-        house.close()
+    with houses(tmp_path / "work") as build:
+        yield build
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ from fomm_cli.model.first_order.family import FirstOrder
 from fomm_cli.motion.controls import Controls
 from fomm_cli.web import live as stage
 from tests.engines import GreyEngine
-from tests.web import ADDRESS, House
+from tests.web import ADDRESS, House, houses
 
 WS = ADDRESS.replace("http", "ws") + "/api/live"
 START = {"type": "start", "source": "portrait"}
@@ -32,9 +32,8 @@ START = {"type": "start", "source": "portrait"}
 
 @pytest.fixture
 def house(tmp_path: Path) -> Iterator[House]:
-    made = House(tmp_path / "work")
-    yield made
-    made.close()
+    with houses(tmp_path / "work") as build:
+        yield build()
 
 
 def grey(level: int, size: tuple[int, int] = (32, 32)) -> np.ndarray:

@@ -16,7 +16,7 @@ from starlette.testclient import TestClient
 from fomm_cli.animate.faces import Found
 from fomm_cli.motion.file import load
 from tests.clips import shades, write_clip
-from tests.web import House, finish, upload
+from tests.web import House, finish, houses, upload
 
 
 @pytest.fixture(scope="module")
@@ -29,9 +29,8 @@ def media(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def house(tmp_path: Path) -> Iterator[House]:
-    made = House(tmp_path / "work")
-    yield made
-    made.close()
+    with houses(tmp_path / "work") as build:
+        yield build()
 
 
 def extracted(visitor: TestClient, clip: str, **asked: object) -> str:

@@ -22,21 +22,13 @@ from fomm_cli.web.words import command, read
 from tests import live_portrait
 from tests.clips import shades, write_clip
 from tests.engines import GreyEngine
-from tests.web import House, finish, upload
+from tests.web import House, finish, houses, upload
 
 
 @pytest.fixture
 def build(tmp_path: Path) -> Iterator[Callable[..., House]]:
-    """Servers by their rules, closed at the end however that comes."""
-    houses = []
-
-    def built(*given: Any, **rules: Any) -> House:
-        houses.append(House(tmp_path / "work", *given, **rules))
-        return houses[-1]
-
-    yield built
-    for house in houses:
-        house.close()
+    with houses(tmp_path / "work") as build:
+        yield build
 
 
 @pytest.fixture
