@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -136,19 +138,25 @@ class OnnxNetwork:
         except ImportError:
             raise missing("onnxruntime, which runs face networks,", "face") from None
         check_payload(path, "a network")
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3  # old files bring hundreds of remarks about how they were exported
-        options.intra_op_num_threads = options.inter_op_num_threads = 1
-        try:
-            self.session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # onnxruntime has a class of its own for each kind of broken file
-            raise FommError(f"{path} is no network that onnxruntime can read.", str(error).splitlines()[0]) from error
+        self.session, self.digest = _opened(onnxruntime, path, path.stat().st_mtime_ns, os.getpid())
         self.input = self.session.get_inputs()[0].name
-        self.digest = sha256(path)
 
     def __call__(self, batch: np.ndarray) -> np.ndarray:
         """The first output for a batch in the layout the network wants."""
         return np.asarray(self.session.run(None, {self.input: batch})[0])
+
+
+@functools.lru_cache(maxsize=8)
+def _opened(onnxruntime: Any, path: Path, modified: int, process: int) -> tuple[Any, str]:
+    """The session of a file, and its SHA-256; opened once, for source and clip are looked at by the same."""
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3  # old files bring hundreds of remarks about how they were exported
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    try:
+        session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime has a class of its own for each kind of broken file
+        raise FommError(f"{path} is no network that onnxruntime can read.", str(error).splitlines()[0]) from error
+    return session, sha256(path)
 
 
 class LiteNetwork:
