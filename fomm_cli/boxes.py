@@ -25,6 +25,9 @@ class Box(NamedTuple):
 Edges = tuple[float, float, float, float]
 """left, top, right, bottom, in pixels."""
 
+SIDES = ("left", "top", "right", "bottom")
+"""Their names."""
+
 
 def parse_box(text: str) -> Box | None:
     """`x,y,w,h` in pixels: the left-top corner, which may be negative, and the sides; None for any other text."""

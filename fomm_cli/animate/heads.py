@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from fomm_cli.boxes import Box, Edges
+from fomm_cli.boxes import SIDES, Box, Edges
 from fomm_cli.engine.base import Engine
 from fomm_cli.media.image import Frame
 
 ALIKE = 1.3
 """Heads that fill source and driving alike differ by no more than this factor."""
-_SIDES = ("left", "top", "right", "bottom")
 
 
 def seen_heads(picture: Frame, boxes: Sequence[Box], engine: Engine, detector: Path | None) -> list[Edges | None]:
@@ -69,7 +68,7 @@ def held(head: Edges | None, box: Box, sides: Sequence[bool], pin: float, which:
     left, top, right, bottom = box.edges
     rooms = (head[0] - left, head[1] - top, right - head[2], bottom - head[3])
     reach = pin / 2 * min(box.width, box.height)
-    names = [name for name, room, side in zip(_SIDES, rooms, sides, strict=True) if side and room < reach]
+    names = [name for name, room, side in zip(SIDES, rooms, sides, strict=True) if side and room < reach]
     if not names:
         return []
     return [

@@ -9,10 +9,10 @@ from typing import Any
 
 from fomm_cli.animate.settings import Report
 from fomm_cli.animate.whole import Stage, Whole
+from fomm_cli.boxes import SIDES
 from fomm_cli.files import disk
 
 FORMAT = "fomm.crop/1"
-_SIDES = ("left", "top", "right", "bottom")
 
 
 def write_sidecar(path: Path, stage: Stage, report: Report, force: bool) -> None:
@@ -47,7 +47,7 @@ def _part(stage: Stage, number: int, driving: str | None) -> dict[str, Any]:
         told |= {
             "driving": driving,
             "window": list(patch.window),
-            "held": [name for name, side in zip(_SIDES, patch.sides, strict=True) if side],
+            "held": [name for name, side in zip(SIDES, patch.sides, strict=True) if side],
             "pin": patch.pin,
             "feather": patch.feather,
             "taper": None if scene.taper is None else [[round(float(v), 4) for v in row] for row in scene.taper],
