@@ -41,6 +41,24 @@ class ModelConfig(Frozen):
         return 1
 
 
+class HourglassConfig(Frozen):
+    """The size of an hourglass."""
+
+    block_expansion: int = Field(64, ge=1)
+    """Width of the hourglass's first block, in channels."""
+    max_features: int = Field(1024, ge=1)
+    """No block of the hourglass is wider, in channels."""
+    num_blocks: int = Field(5, ge=1)
+    """Down blocks (and up blocks) of the hourglass; each halves the map."""
+
+
+class DenseMotionConfig(HourglassConfig):
+    """From a pose to one dense flow and occlusion maps."""
+
+    scale_factor: float = Field(0.25, gt=0, le=1)
+    """The source is seen at this scale, which is the flow's resolution too."""
+
+
 class TransformConfig(Frozen):
     """The random warp of the equivariance losses."""
 

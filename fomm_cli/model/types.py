@@ -9,12 +9,25 @@ flow    for every output pixel the point of the source to look at, in the units 
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from fomm_cli.model.geometry import coordinate_grid, resize
+
+
+class Encoded(NamedTuple):
+    """All that depends on the source alone; a batch of 1 serves any number of driving frames.
+
+    source    (B or 1, 3, H, W)
+    small     what the dense motion sees of it: (B or 1, 3, h, w), anti-aliased down to the motion maps
+    features  what the generator warps: (B or 1, C, H / 2^n, W / 2^n), or several, coarse to fine
+    """
+
+    source: Tensor
+    small: Tensor
+    features: Any
 
 
 class DenseMotion(NamedTuple):

@@ -7,18 +7,14 @@ from typing import Literal
 
 from pydantic import Field, SerializeAsAny, model_validator
 
-from fomm_cli.model.config import Frozen, LossConfig, ModelConfig, TrainConfig
+from fomm_cli.model.config import DenseMotionConfig, Frozen, HourglassConfig, LossConfig, ModelConfig, TrainConfig
 
 
-class DetectorConfig(Frozen):
+class DetectorConfig(HourglassConfig):
     """The keypoint detector: an hourglass over the down-sampled image, then heat maps and Jacobian maps."""
 
     block_expansion: int = Field(32, ge=1)
     """Width of the hourglass's first block, in channels."""
-    max_features: int = Field(1024, ge=1)
-    """No block of the hourglass is wider, in channels."""
-    num_blocks: int = Field(5, ge=1)
-    """Down blocks (and up blocks) of the hourglass; each halves the map."""
     temperature: float = Field(0.1, gt=0)
     """The spatial softmax divides its input by this: smaller is sharper."""
     scale_factor: float = Field(0.25, gt=0, le=1)
@@ -29,17 +25,9 @@ class DetectorConfig(Frozen):
     """Padding of the two 7x7 heads, in pixels of the heat map. 0 in every published model."""
 
 
-class DenseMotionConfig(Frozen):
+class KeypointMotionConfig(DenseMotionConfig):
     """Keypoints to one dense flow and an occlusion map."""
 
-    block_expansion: int = Field(64, ge=1)
-    """Width of the hourglass's first block, in channels."""
-    max_features: int = Field(1024, ge=1)
-    """No block of the hourglass is wider, in channels."""
-    num_blocks: int = Field(5, ge=1)
-    """Down blocks (and up blocks) of the hourglass; each halves the map."""
-    scale_factor: float = Field(0.25, gt=0, le=1)
-    """The source is seen at this scale, which is the flow's resolution too."""
     kp_variance: float = Field(0.01, gt=0)
     """Variance of the keypoint Gaussians, in squared units of [-1, 1]."""
 
@@ -96,7 +84,7 @@ class FirstOrderConfig(ModelConfig):
     estimate_jacobian: bool = True
     """Local affine motion around each keypoint; false is the zero-order model (Monkey-Net's motion)."""
     detector: DetectorConfig = DetectorConfig()
-    dense_motion: DenseMotionConfig = DenseMotionConfig()
+    dense_motion: KeypointMotionConfig = KeypointMotionConfig()
     generator: GeneratorConfig = GeneratorConfig()
     discriminator: DiscriminatorConfig = DiscriminatorConfig()
 

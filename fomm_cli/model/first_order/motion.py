@@ -8,13 +8,28 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from fomm_cli.model.dense import DenseMotionNetwork
+from fomm_cli.model.first_order.config import FirstOrderConfig
 from fomm_cli.model.first_order.pose import Keypoints
-from fomm_cli.model.geometry import (
-    apply_2x2,
-    gaussians,
-    inverse_2x2,
-    product_2x2,
-)
+from fomm_cli.model.geometry import apply_2x2, coordinate_grid, gaussians, inverse_2x2, product_2x2
+from fomm_cli.model.types import DenseMotion
+
+
+class KeypointMotion(DenseMotionNetwork):
+    """What keypoints say of how the picture moves, as one flow."""
+
+    def __init__(self, config: FirstOrderConfig) -> None:
+        occlusion = config.generator.estimate_occlusion_map
+        super().__init__(config.dense_motion, config.num_kp + 1, config.num_channels, config.align_corners, occlusion)
+        self.variance = config.dense_motion.kp_variance
+
+    def forward(self, small: Tensor, source: Keypoints, driving: Keypoints) -> DenseMotion:
+        """The dense motion of the source, which is seen as `down` leaves it: (B or 1, 3, h, w)."""
+        height, width = small.shape[2:]
+        with torch.autocast(small.device.type, enabled=False):
+            flows = candidates(source, driving, coordinate_grid(height, width, like=driving.value))
+            heat = evidence(source, driving, height, width, self.variance)
+        return self.chosen(small, flows, heat)
 
 
 def candidates(source: Keypoints, driving: Keypoints, grid: Tensor) -> Tensor:

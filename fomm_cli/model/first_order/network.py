@@ -2,30 +2,15 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from torch import Tensor
 
 from fomm_cli.model.first_order.config import FirstOrderConfig
-from fomm_cli.model.first_order.dense import DenseMotionNetwork
 from fomm_cli.model.first_order.detector import KeypointDetector
 from fomm_cli.model.first_order.generator import OcclusionAwareGenerator
+from fomm_cli.model.first_order.motion import KeypointMotion
 from fomm_cli.model.first_order.pose import Keypoints
 from fomm_cli.model.network import AnimationModel
-from fomm_cli.model.types import Rendering
-
-
-class Encoded(NamedTuple):
-    """All that depends on the source alone; a batch of 1 serves any number of driving frames.
-
-    source    (B or 1, 3, H, W)
-    small     (B or 1, 3, h, w): the source, anti-aliased down to the motion maps
-    features  (B or 1, C, H / 2^n, W / 2^n): the generator's features before the warp
-    """
-
-    source: Tensor
-    small: Tensor
-    features: Tensor
+from fomm_cli.model.types import Encoded, Rendering
 
 
 class FirstOrderModel(AnimationModel):
@@ -36,7 +21,7 @@ class FirstOrderModel(AnimationModel):
     def __init__(self, config: FirstOrderConfig, size: tuple[int, int] = (256, 256)) -> None:
         super().__init__(config, size)
         self.keypoint_detector = KeypointDetector(config)
-        self.dense_motion = DenseMotionNetwork(config)
+        self.dense_motion = KeypointMotion(config)
         self.generator = OcclusionAwareGenerator(config)
         self.motion_size = self.dense_motion.down.small(size)
         self.rendered = ("source", "small", "features") if self.generator.blend else ("small", "features")

@@ -7,18 +7,23 @@ from typing import Literal
 
 from pydantic import Field, SerializeAsAny, model_validator
 
-from fomm_cli.model.config import AvdLoss, AvdTrain, Frozen, LossConfig, ModelConfig, TrainConfig
+from fomm_cli.model.config import (
+    AvdLoss,
+    AvdTrain,
+    DenseMotionConfig,
+    Frozen,
+    HourglassConfig,
+    LossConfig,
+    ModelConfig,
+    TrainConfig,
+)
 
 
-class RegionDetectorConfig(Frozen):
+class RegionDetectorConfig(HourglassConfig):
     """An hourglass over the down-sampled image, then one heat map a region."""
 
     block_expansion: int = Field(32, ge=1)
     """Width of the hourglass's first block, in channels."""
-    max_features: int = Field(1024, ge=1)
-    """No block of the hourglass is wider, in channels."""
-    num_blocks: int = Field(5, ge=1)
-    """Down blocks (and up blocks) of the hourglass; each halves the map."""
     temperature: float = Field(0.1, gt=0)
     """The spatial softmax divides its input by this: smaller is sharper."""
     scale_factor: float = Field(0.25, gt=0, le=1)
@@ -42,17 +47,9 @@ class BackgroundConfig(Frozen):
     """Down blocks; each halves the map."""
 
 
-class RegionMotionConfig(Frozen):
+class RegionMotionConfig(DenseMotionConfig):
     """Regions to one dense flow and an occlusion map."""
 
-    block_expansion: int = Field(64, ge=1)
-    """Width of the hourglass's first block, in channels."""
-    max_features: int = Field(1024, ge=1)
-    """No block of the hourglass is wider, in channels."""
-    num_blocks: int = Field(5, ge=1)
-    """Down blocks (and up blocks) of the hourglass; each halves the map."""
-    scale_factor: float = Field(0.25, gt=0, le=1)
-    """The source is seen at this scale, which is the flow's resolution too."""
     revert_axis_swap: bool = True
     """Undo a common flip of both axes of a region between source and driving."""
     covariance_evidence: bool = True

@@ -1,13 +1,44 @@
-"""What regions say about a picture: a candidate flow each, and evidence of where they lie."""
+"""What regions say of how a picture moves: a candidate flow each, and evidence of where they lie."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-from fomm_cli.model.geometry import apply_2x2, gaussians, inverse_2x2, product_2x2
+from fomm_cli.model.dense import DenseMotionNetwork
+from fomm_cli.model.geometry import apply_2x2, coordinate_grid, gaussians, inverse_2x2, product_2x2
+from fomm_cli.model.regions.config import RegionsConfig
 from fomm_cli.model.regions.covariance import ellipses
 from fomm_cli.model.regions.pose import Regions
+from fomm_cli.model.types import DenseMotion
+
+
+class RegionMotion(DenseMotionNetwork):
+    """What regions say of how the picture moves, as one flow."""
+
+    def __init__(self, config: RegionsConfig) -> None:
+        dense, count = config.dense_motion, config.num_regions + 1
+        occlusion = config.generator.estimate_occlusion_map
+        super().__init__(
+            dense, count, config.num_channels, config.align_corners, occlusion, sees_warped=dense.deformed_source
+        )
+        self.revert_axis_swap = dense.revert_axis_swap
+        self.variance = None if dense.covariance_evidence else dense.region_variance
+
+    def forward(
+        self, small: Tensor, source: Regions, driving: Regions, background: Tensor | None = None
+    ) -> DenseMotion:
+        """The dense motion of the source.
+
+        small       (B or 1, 3, h, w): the source as `down` leaves it
+        background  (B, 3, 3) as of `BackgroundPredictor`; None: it stands still
+        """
+        height, width = small.shape[2:]
+        with torch.autocast(small.device.type, enabled=False):
+            grid = coordinate_grid(height, width, like=driving.value)
+            flows = candidates(source, driving, grid, background, self.revert_axis_swap)
+            shown = evidence(source, driving, height, width, self.variance)
+        return self.chosen(small, flows, shown)
 
 
 def upright_sign(matrix: Tensor) -> Tensor:

@@ -2,32 +2,17 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from torch import Tensor
 
 from fomm_cli.model.network import AnimationModel
 from fomm_cli.model.regions.avd import RegionDisentanglement
 from fomm_cli.model.regions.background import BackgroundPredictor
 from fomm_cli.model.regions.config import RegionsConfig
-from fomm_cli.model.regions.dense import RegionMotionNetwork
 from fomm_cli.model.regions.detector import RegionDetector
 from fomm_cli.model.regions.generator import RegionGenerator
+from fomm_cli.model.regions.motion import RegionMotion
 from fomm_cli.model.regions.pose import Regions
-from fomm_cli.model.types import Rendering
-
-
-class Encoded(NamedTuple):
-    """All that depends on the source alone; a batch of 1 serves any number of driving frames.
-
-    source    (B or 1, 3, H, W)
-    small     (B or 1, 3, h, w): the source, anti-aliased down to the motion maps
-    features  (B or 1, C, H / 2^n, W / 2^n) to (B or 1, c, H, W), coarse to fine; without skips the coarsest alone
-    """
-
-    source: Tensor
-    small: Tensor
-    features: tuple[Tensor, ...]
+from fomm_cli.model.types import Encoded, Rendering
 
 
 class RegionsModel(AnimationModel):
@@ -38,7 +23,7 @@ class RegionsModel(AnimationModel):
     def __init__(self, config: RegionsConfig, size: tuple[int, int] = (256, 256)) -> None:
         super().__init__(config, size)
         self.keypoint_detector = RegionDetector(config)
-        self.dense_motion = RegionMotionNetwork(config)
+        self.dense_motion = RegionMotion(config)
         self.generator = RegionGenerator(config)
         self.background_predictor = BackgroundPredictor(config) if config.background.type != "zero" else None
         self.avd: RegionDisentanglement | None = None

@@ -6,21 +6,13 @@ from typing import Literal
 
 from pydantic import Field, SerializeAsAny, model_validator
 
-from fomm_cli.model.config import AvdTrain, Frozen, LossConfig, ModelConfig, TrainConfig
+from fomm_cli.model.config import AvdTrain, DenseMotionConfig, Frozen, LossConfig, ModelConfig, TrainConfig
 from fomm_cli.model.thin_plate.pose import SPLINE
 
 
-class DenseMotionConfig(Frozen):
+class SplineMotionConfig(DenseMotionConfig):
     """Splines to one dense flow and occlusion maps."""
 
-    block_expansion: int = Field(64, ge=1)
-    """Width of the hourglass's first block, in channels."""
-    max_features: int = Field(1024, ge=1)
-    """No block of the hourglass is wider, in channels."""
-    num_blocks: int = Field(5, ge=1)
-    """Down blocks (and up blocks) of the hourglass; each halves the map."""
-    scale_factor: float = 0.25
-    """The source is seen at this scale, which is the flow's resolution too: 1, 0.5, 0.25 or 0.125."""
     kp_variance: float = Field(0.01, gt=0)
     """Variance of the points' Gaussians, in squared units of [-1, 1]."""
 
@@ -60,7 +52,7 @@ class ThinPlateConfig(ModelConfig):
     """An occlusion map for each size of the generator's features, instead of one for all."""
     resnet_width: int = Field(64, ge=8)  # of 4 channels, oneDNN's 1x1 convolution with stride 2 overruns its memory
     """Width of the first stage of the ResNet-18 that find points and background; 64 in every published model."""
-    dense_motion: DenseMotionConfig = DenseMotionConfig()
+    dense_motion: SplineMotionConfig = SplineMotionConfig()
     generator: GeneratorConfig = GeneratorConfig()
     avd: AvdConfig = AvdConfig()
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from torch import Tensor
 
 from fomm_cli.model.avd import DisentanglementNetwork
@@ -13,20 +11,7 @@ from fomm_cli.model.thin_plate.dense import DenseMotionNetwork
 from fomm_cli.model.thin_plate.detector import BackgroundPredictor, KeypointDetector
 from fomm_cli.model.thin_plate.generator import InpaintingGenerator
 from fomm_cli.model.thin_plate.pose import SplinePoints
-from fomm_cli.model.types import Rendering
-
-
-class Encoded(NamedTuple):
-    """All that depends on the source alone; a batch of 1 serves any number of driving frames.
-
-    source    (B or 1, 3, H, W)
-    small     (B or 1, 3, h, w): the source, anti-aliased down to the motion maps
-    features  (B or 1, C, H / 2^n, W / 2^n) to (B or 1, c, H, W), coarse to fine
-    """
-
-    source: Tensor
-    small: Tensor
-    features: tuple[Tensor, ...]
+from fomm_cli.model.types import Encoded, Rendering
 
 
 class ThinPlateModel(AnimationModel):
