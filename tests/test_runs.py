@@ -101,7 +101,7 @@ def test_windows_are_means_over_steps() -> None:
     assert values.tolist() == [11, 14, 16]
 
 
-@pytest.mark.parametrize("more", [[], ["--best"], ["--half"]])
+@pytest.mark.parametrize("more", [[], ["--best"], ["--store", "float16"], ["--store", "int8"]])
 def test_export(runs: Path, tmp_path: Path, more: list[str]) -> None:
     path = tmp_path / "out.safetensors"
     assert main(["runs", "export", "1", "--runs", str(runs), "-o", str(path), *more]) == 0

@@ -253,7 +253,8 @@ def test_the_command_prints_what_it_assumed(golden: Path, tmp_path: Path, capsys
     assert "data.frame_shape = [256, 256]" in out
     assert "--set" in err
     assert main(["weights", "convert", source, "-o", str(file)]) == 1  # not over an existing file
-    again = ["weights", "convert", source, "-o", str(file), "--force", "--half", "--no-align-corners", "--json"]
+    again = ["weights", "convert", source, "-o", str(file), "--force", "--store", "float16"]
+    again += ["--no-align-corners", "--json"]
     capsys.readouterr()
     assert main([*again, "--set", "data.frame_shape=64"]) == 0
     facts = json.loads(capsys.readouterr().out)

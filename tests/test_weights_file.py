@@ -16,9 +16,11 @@ from fomm_cli.commands.app import main
 from fomm_cli.config.schema import Config
 from fomm_cli.errors import FommError
 from fomm_cli.model.first_order.network import FirstOrderModel
+from fomm_cli.weights import stored
 from fomm_cli.weights.catalogue import CATALOGUE, DEFAULT
 from fomm_cli.weights.file import save_weights
 from fomm_cli.weights.header import read_header
+from fomm_cli.weights.identity import of_file, of_model
 from fomm_cli.weights.load import init_from, load_model, read_config
 from tests.golden import golden_config, golden_discriminator, golden_model
 
@@ -105,6 +107,39 @@ def test_half_storage_halves_the_file_and_loads_as_float32(file: Path, model: Fi
     torch.testing.assert_close(loaded.detect(image).value, model.detect(image).value, atol=2e-3, rtol=0)
 
 
+def test_eight_bits_quarter_the_file_and_load_as_float32(
+    file: Path, model: FirstOrderModel, config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stored, "LEAST", 64)  # the kernels of a tiny network are tiny
+    small = save_weights(file.with_name("small.safetensors"), model, config, dtype=torch.int8)
+    assert small.stat().st_size < 0.4 * file.stat().st_size
+    header = read_header(small)
+    assert list(header.dtypes()) == ["I8", "F32"]
+    assert header.parameters() == read_header(file).parameters(), "scales are no numbers of the network"
+    loaded = load_model(small, "cpu")
+    for name, value in model.state_dict().items():
+        if header.tensors[name][0] == "I8":
+            step = value.flatten(1).abs().amax(1) / 127
+            error = (loaded.state_dict()[name] - value).flatten(1).abs().amax(1)
+            assert torch.all(error <= step * 0.501), name
+        else:
+            assert torch.equal(loaded.state_dict()[name], value), name
+    assert of_file(small) == of_model(loaded), "without torch the same numbers are read"
+    again = save_weights(file.with_name("again.safetensors"), loaded, config, dtype=torch.int8)
+    ours, theirs = load_file(small), load_file(again)
+    assert all(torch.equal(value, theirs[name]) for name, value in ours.items() if value.dtype is torch.int8)
+
+
+@pytest.mark.parametrize("scale", [None, torch.ones(3), torch.ones(8, dtype=torch.float64)])
+def test_eight_bits_without_their_scales_are_refused(file: Path, scale: torch.Tensor | None) -> None:
+    name = "generator.first.conv.weight"
+    tensors = load_file(file)
+    tensors[name] = (tensors[name] * 10).to(torch.int8)
+    if scale is not None:
+        tensors[f"{name}.scale"] = scale
+    assert "no weight of a model" in refusal(tampered(file, tensors, fomm_format="2"))
+
+
 def test_values_too_large_for_half_are_refused(model: FirstOrderModel, config: Config, tmp_path: Path) -> None:
     state = dict(model.state_dict())
     state["generator.final.weight"] = state["generator.final.weight"] + 1e6
@@ -157,7 +192,7 @@ def test_what_is_found_in_place_of_weights(file: Path, golden: Path, tmp_path: P
 
 def test_metadata_is_not_trusted(file: Path) -> None:
     assert "carries no config" in refusal(tampered(file, fomm_config=None))
-    assert "Upgrade fomm" in refusal(tampered(file, fomm_format="2"))
+    assert "Upgrade fomm" in refusal(tampered(file, fomm_format="3"))
     assert "not JSON" in refusal(tampered(file, fomm_config="{"))
     assert "not a JSON object" in refusal(tampered(file, fomm_config="[]"))
     assert "not JSON" in refusal(tampered(file, fomm_provenance="[" * 100_000))

@@ -44,6 +44,11 @@ class PrecisionName(StrEnum):
     FP16 = "fp16"
 
 
+class Stored(StrEnum):
+    FLOAT16 = "float16"
+    INT8 = "int8"
+
+
 class ClipFormat(StrEnum):
     PACKED = "packed"
     MP4 = "mp4"
@@ -94,6 +99,10 @@ Offline = Annotated[
 """Acts by itself: HF_HUB_OFFLINE for the rest of the command."""
 Force = Annotated[bool, typer.Option("--force", help="Replace what is there already.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead.")]
+StoreAs = Annotated[
+    Stored | None,
+    typer.Option("--store", help="Kernels rounded: half or a quarter of the size. [default: as they are]"),
+]
 Runs = Annotated[Path, typer.Option("--runs", metavar="DIR", help="Where run folders are.")]
 RunName = Annotated[str, typer.Argument(metavar="RUN", help="The run's folder, name or number, or `last`.")]
 Set = Annotated[

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import typer
 
-from fomm_cli.commands.options import Force, Json, RunName, Runs
+from fomm_cli.commands.options import Force, Json, RunName, Runs, StoreAs
 from fomm_cli.errors import FommError, counted
 
 runs_app = typer.Typer(no_args_is_help=True, help="Trainings: list, show, plot, export.")
@@ -100,16 +100,25 @@ def export(
     step: int | None = typer.Option(
         None, "--step", metavar="N", min=1, help="A checkpoint that was kept, by its step."
     ),
-    half: bool = typer.Option(False, "--half", help="Store convolutions as float16: half the size."),
+    store: StoreAs = None,
     force: Force = False,
 ) -> None:
     """Write a checkpoint's weights as one self-sufficient file, while the run goes on or after it."""
+    import torch
+
     from fomm_cli.train.finish import export as write
     from fomm_cli.train.run import find
 
     if best and step is not None:
         raise typer.BadParameter("--best is a checkpoint of its own.", param_hint="--step")
-    found = write(find(runs, name), output, best=best, half=half, force=force, step=step)
+    found = write(
+        find(runs, name),
+        output,
+        best=best,
+        dtype=getattr(torch, store) if store else None,
+        force=force,
+        step=step,
+    )
     told = f"Weights of step {found.step}, after {counted(found.epoch, 'whole epoch')}. {found.note}"
     typer.echo(told.rstrip(), err=True)
     typer.echo(str(output))

@@ -9,7 +9,7 @@ from typing import Any
 
 import typer
 
-from fomm_cli.commands.options import NONE, Device, Force, Json, Set
+from fomm_cli.commands.options import NONE, Device, Force, Json, Set, StoreAs
 from fomm_cli.errors import printable
 
 weights_app = typer.Typer(
@@ -160,7 +160,7 @@ def convert(
         "--align-corners/--no-align-corners",
         help="The warp's convention: no for checkpoints trained on torch 1.3 or newer. [default: align]",
     ),
-    half: bool = typer.Option(False, "--half", help="Store convolutions as float16: half the size."),
+    store: StoreAs = None,
     force: Force = False,
     as_json: Json = False,
 ) -> None:
@@ -175,7 +175,7 @@ def convert(
         raise FommError(f"{output} does not end in .safetensors.", f"Write -o {output.name.split('.')[0]}.safetensors.")
     if align_corners is not None:
         overrides = [*overrides, f"model.align_corners={str(align_corners).lower()}"]
-    done = convert_weights(source, output, config, overrides, torch.float16 if half else None, force=force)
+    done = convert_weights(source, output, config, overrides, getattr(torch, store) if store else None, force=force)
     facts: dict[str, Any] = {
         "path": str(output),
         "sha256": disk.sha256(output),

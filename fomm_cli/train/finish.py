@@ -41,10 +41,16 @@ class Exported(NamedTuple):
 
 
 def export(
-    run: Run, output: Path, best: bool = False, half: bool = False, force: bool = False, step: int | None = None
+    run: Run,
+    output: Path,
+    best: bool = False,
+    dtype: torch.dtype | None = None,
+    force: bool = False,
+    step: int | None = None,
 ) -> Exported:
     """Write the weights of a run's last or best checkpoint, or of one that was kept: the running average if it has one.
 
+    dtype   as in `save_weights`; weights that are stored smaller come without a discriminator
     Raises FommError for one in which nothing is trained yet.
     """
     if output.suffix != ".safetensors":  # nor can it replace a checkpoint
@@ -66,8 +72,8 @@ def export(
         output,
         state["average"] or state["model"],
         checkpoint.config_of(found.content, found.path),
-        dtype=torch.float16 if half else None,
-        discriminator=None if half else state["discriminator"],
+        dtype=dtype,
+        discriminator=None if dtype else state["discriminator"],
         provenance=provenance(run, options, state["step"], state["epoch"], state["best"]),
         force=force,
     )

@@ -18,7 +18,8 @@ from fomm_cli.files import disk
 from fomm_cli.model.families import family_of
 from fomm_cli.model.network import AnimationModel
 from fomm_cli.version import __version__
-from fomm_cli.weights.header import FORMAT, Header, read_header
+from fomm_cli.weights import stored
+from fomm_cli.weights.header import FORMATS, Header, read_header
 
 StateDict = dict[str, Tensor]
 
@@ -45,8 +46,9 @@ def save_weights(
     """Write one self-sufficient weights file.
 
     model           a network or its state dict
-    dtype           how to store weights of two and more axes, such as torch.float16 (half the size); biases, norms and
-                    running statistics are few and stay float32. None keeps each tensor's own. Loading gives float32
+    dtype           how to store weights of two and more axes: torch.float16 (half the size) or torch.int8 (a quarter);
+                    biases, norms and running statistics are few and stay float32. None keeps each tensor's own.
+                    Loading gives float32
     discriminator   optional: lets others continue an adversarial training
     provenance      a JSON-able object: data, seed, steps, hardware, source file and whatever else tells the origin
     Raises FommError when a value does not fit into `dtype`, and for an existing file without `force`.
@@ -54,17 +56,19 @@ def save_weights(
     state = _state(model)
     if discriminator is not None:
         state |= {f"discriminator.{name}": tensor for name, tensor in _state(discriminator).items()}
-    stored = {name: _stored(name, tensor, dtype) for name, tensor in state.items()}
+    tensors: StateDict = {}
+    for name, tensor in state.items():
+        tensors |= _stored(name, tensor.detach().to("cpu"), dtype)
     metadata = {
         "format": "pt",  # what safetensors' own tools expect of a torch file
-        "fomm.format": str(FORMAT),
+        "fomm.format": FORMATS[dtype is torch.int8],
         "fomm.version": __version__,
         "fomm.config": json.dumps(config.model_dump(mode="json")),
         "fomm.provenance": json.dumps(provenance or {}, ensure_ascii=False),
     }
     with disk.atomic_path(path, force) as temporary:
         try:
-            save_file(stored, temporary, metadata)
+            save_file(tensors, temporary, metadata)
         except SafetensorError as error:  # it wraps the operating system's refusals, such as a full disk
             raise FommError(
                 f"{path} could not be written: {error}.", "Check the free space and permissions."
@@ -85,8 +89,11 @@ def read_weights(file: str | Path | Header) -> Weights:
     model: StateDict = {}
     discriminator: StateDict = {}
     check_finite(tensors, str(header.path))
-    for name, tensor in tensors.items():
-        value = tensor.float() if tensor.is_floating_point() else tensor
+    for name in header.tensors:
+        value = tensors[name]
+        if value.dtype is torch.int8:
+            value = torch.from_numpy(stored.restore(value.numpy(), tensors[name + stored.SCALE].numpy()))
+        value = value.float() if value.is_floating_point() else value
         if name.startswith("discriminator."):
             discriminator[name.removeprefix("discriminator.")] = value
         else:
@@ -113,14 +120,17 @@ def _state(source: nn.Module | StateDict) -> StateDict:
     return dict(source.state_dict() if isinstance(source, nn.Module) else source)
 
 
-def _stored(name: str, tensor: Tensor, dtype: torch.dtype | None) -> Tensor:
-    value = tensor.detach().to("cpu")
-    if dtype is not None and value.is_floating_point() and value.ndim >= 2:
-        cast = value.to(dtype)
-        if not torch.isfinite(cast).all() and torch.isfinite(value).all():
+def _stored(name: str, value: Tensor, dtype: torch.dtype | None) -> StateDict:
+    """Under which names, and how, a tensor is written."""
+    if dtype is torch.int8 and value.is_floating_point() and value.ndim >= 2 and value.numel() >= stored.LEAST:
+        rounded, scale = stored.squeeze(value.float().numpy())
+        return {name: torch.from_numpy(rounded), name + stored.SCALE: torch.from_numpy(scale)}
+    if dtype is torch.float16 and value.is_floating_point() and value.ndim >= 2:
+        half = value.half()
+        if not torch.isfinite(half).all() and torch.isfinite(value).all():
             raise FommError(f"{name} has values too large for {dtype}.", "Store these weights as float32.")
-        value = cast
-    return value.clone(memory_format=torch.contiguous_format)  # safetensors refuses tensors that share memory
+        value = half
+    return {name: value.clone(memory_format=torch.contiguous_format)}  # safetensors refuses tensors that share memory
 
 
 Shape = tuple[int, ...]

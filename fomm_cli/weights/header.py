@@ -2,7 +2,7 @@
 
 A weights file is one `.safetensors` whose metadata holds text under four keys:
 
-    fomm.format       version of this layout, "1"
+    fomm.format       version of this layout: "1", or "2" where kernels are stored in eight bits (`stored.py`)
     fomm.version      the fomm that wrote it
     fomm.config       the whole Config as JSON: architecture, frame size, training
     fomm.provenance   a JSON object: where the numbers come from
@@ -26,10 +26,11 @@ from fomm_cli.errors import FommError
 from fomm_cli.files import disk
 from fomm_cli.model.families import family_of
 from fomm_cli.model.family import Family
+from fomm_cli.weights import stored
 
-FORMAT = 1
+FORMATS = ("1", "2")
 WHAT = "the weights file"
-_BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8}
+_KINDS = ("F64", "F32", "F16", "BF16", "I64", "I8")
 _AGAIN = "Fetch or convert the file again; `fomm weights list` shows where weights come from."
 
 
@@ -37,7 +38,7 @@ _AGAIN = "Fetch or convert the file again; `fomm weights list` shows where weigh
 class Header:
     """One weights file, without its numbers.
 
-    tensors      name -> (dtype as safetensors spells it, shape)
+    tensors      name -> (dtype as safetensors spells it, shape); scales of int8 kernels are not counted
     provenance   free-form JSON object; empty when the writer gave none
     """
 
@@ -45,7 +46,7 @@ class Header:
     config: Config
     provenance: dict[str, Any]
     written_by: str
-    tensors: dict[str, tuple[str, tuple[int, ...]]]
+    tensors: stored.Kinds
 
     @property
     def parts(self) -> list[str]:
@@ -90,16 +91,19 @@ def read_header(path: str | Path) -> Header:
             f"{path} is a safetensors file, but not one of fomm's: it carries no config.",
             "Use a file written by `fomm train` or `fomm weights convert`.",
         )
-    if (version := metadata.get("fomm.format", "")) != str(FORMAT):
+    if (version := metadata.get("fomm.format", "")) not in FORMATS:
         raise FommError(
-            f"{path} is written in layout {version[:20]!r} of weights files; this fomm reads layout {FORMAT}.",
+            f"{path} is written in layout {version[:20]!r} of weights files; this fomm reads {' and '.join(FORMATS)}.",
             "Upgrade fomm: pip install --upgrade fomm-cli.",
         )
     config = configs.build(_json(path, metadata, "fomm.config"), str(path))
     family = family_of(config.model)
     known = {*family.parts, *family.optional_parts}
+    scales = stored.scales(tensors)
+    tensors = {name: kind for name, kind in tensors.items() if name not in scales.values()}
     for name, (dtype, _) in tensors.items():
-        if dtype not in _BYTES or name.partition(".")[0] not in known:
+        bare = dtype == "I8" and name not in scales
+        if dtype not in _KINDS or bare or name.partition(".")[0] not in known:
             raise FommError(f"{path} holds something that is no weight of a model: {name[:80]!r} ({dtype}).", _AGAIN)
     _sane(path, config, len(tensors))
     provenance = _json(path, metadata, "fomm.provenance") if "fomm.provenance" in metadata else {}
@@ -137,7 +141,7 @@ def looks_like_checkpoint(path: str | Path) -> bool:
     return head[:4] == b"PK\x03\x04" or head[:2] in (b"\x80\x02", b"\x80\x03", b"\x80\x04")
 
 
-def _safetensors(path: Path) -> tuple[dict[str, str], dict[str, tuple[str, tuple[int, ...]]]]:
+def _safetensors(path: Path) -> tuple[dict[str, str], stored.Kinds]:
     """(metadata, tensors) as the safetensors library reads them; it refuses huge headers and overlapping data."""
     from safetensors import SafetensorError, safe_open
 

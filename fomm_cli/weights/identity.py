@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fomm_cli.model.families import family_of
+from fomm_cli.weights import stored
 from fomm_cli.weights.catalogue import CATALOGUE, DEFAULT
 from fomm_cli.weights.header import read_header
 
@@ -21,7 +22,7 @@ PREFIX = "keypoint_detector."
 def identity(tensors: Mapping[str, NDArray[Any]]) -> str:
     """ "sha256:..." over name, shape and float32 bytes (little-endian) of every tensor, in order of the names.
 
-    Generator and discriminator do not count; neither do counters. Weights stored in 16 bits are hashed as they read.
+    Generator and discriminator do not count; neither do counters. What is stored in 16 or 8 bits is hashed as it reads.
     """
     total = hashlib.sha256()
     for name, values in sorted(tensors.items()):
@@ -66,9 +67,10 @@ def of_file(path: Path) -> str:
     data = np.memmap(path, dtype=np.uint8, mode="r")
     length = int.from_bytes(data[:8].tobytes(), "little")
     header = json.loads(data[8 : 8 + length].tobytes())
-    return identity(
-        {name: _array(data[8 + length :], entry) for name, entry in header.items() if name.startswith(PREFIX)}
-    )
+    tensors = {name: _array(data[8 + length :], entry) for name, entry in header.items() if name.startswith(PREFIX)}
+    for name in [name for name, values in tensors.items() if values.dtype == np.int8]:
+        tensors[name] = stored.restore(tensors[name], tensors.pop(name + stored.SCALE))
+    return identity(tensors)
 
 
 def _array(data: NDArray[np.uint8], entry: dict[str, Any]) -> NDArray[Any]:
@@ -76,5 +78,5 @@ def _array(data: NDArray[np.uint8], entry: dict[str, Any]) -> NDArray[Any]:
     raw = np.ascontiguousarray(data[first:last])
     if entry["dtype"] == "BF16":
         return (raw.view("<u2").astype(np.uint32) << 16).view(np.float32).reshape(entry["shape"])
-    kinds = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8"}
+    kinds = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I8": "i1"}
     return raw.view(kinds[entry["dtype"]]).reshape(entry["shape"])
