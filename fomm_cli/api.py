@@ -6,7 +6,7 @@ from fomm_cli.engine.choose import open_engine
 from fomm_cli.evaluate.reconstruct import reconstruct
 from fomm_cli.evaluate.run import Request, evaluate
 from fomm_cli.evaluate.tasks import PairAnimation, Reconstruction, ToonAnimation
-from fomm_cli.export.folder import export
+from fomm_cli.export.export import export
 from fomm_cli.motion.controls import Controls
 from fomm_cli.train.loop import resume, train
 from fomm_cli.train.run import Options

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from fomm_cli.config.reading import build
 from fomm_cli.config.schema import Config
-from fomm_cli.config.upstream import translate
+from fomm_cli.config.translation import translate
 from fomm_cli.model.first_order.discriminator import Discriminator
 from fomm_cli.model.first_order.network import FirstOrderModel
 

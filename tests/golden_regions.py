@@ -18,7 +18,7 @@ from torch import Tensor
 
 from fomm_cli.config.reading import build
 from fomm_cli.config.schema import Config
-from fomm_cli.config.upstream import translate
+from fomm_cli.config.translation import translate
 from fomm_cli.model.avd import DisentanglementNetwork
 from fomm_cli.model.regions.config import RegionsConfig
 from fomm_cli.model.regions.network import RegionsModel

@@ -26,7 +26,7 @@ from fomm_cli.model.live_portrait.published import divided
 from fomm_cli.model.live_portrait.stitching import Retargeting, Stitching
 from fomm_cli.model.published import Published
 from fomm_cli.weights.convert import rename
-from fomm_cli.weights.published import Checkpoint
+from fomm_cli.weights.pickles import Checkpoint
 
 TINY: dict[str, Any] = {
     "num_kp": 5,

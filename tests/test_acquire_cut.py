@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from fomm_cli.acquire.cutting import Outcome, Style, cut_video
-from fomm_cli.acquire.decode import Source
 from fomm_cli.acquire.reasons import Failure, Reason
+from fomm_cli.acquire.stretches import Source
 from fomm_cli.acquire.table import Cut
 from fomm_cli.data.clips import open_clip
 from fomm_cli.errors import FommError
@@ -59,7 +59,7 @@ def test_one_reading_serves_all_clips_of_a_stretch(movie: Path) -> None:
 
 
 def test_long_gaps_are_jumped_over(movie: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fomm_cli.acquire.decode.SEEK_GAP", 2.0)
+    monkeypatch.setattr("fomm_cli.acquire.stretches.SEEK_GAP", 2.0)
     with Source(movie) as source:
         seen = [(number, number_of(picture)) for number, picture in source.frames([range(5, 10), range(200, 205)])]
         assert seen == [(i, i) for i in [*range(5, 10), *range(200, 205)]]

@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from fomm_cli.acquire.addresses import check_template, expand, refusal
-from fomm_cli.acquire.download import Downloader, Wishes
 from fomm_cli.acquire.manifest import read_state, summarize
 from fomm_cli.acquire.reasons import Failure, Reason
+from fomm_cli.acquire.supply import Downloader, Wishes
 from fomm_cli.acquire.table import read_table
 from fomm_cli.commands.app import main
 from fomm_cli.data.clips import open_clip
@@ -242,8 +242,8 @@ def test_a_server_that_goes_on_refusing_stops_the_run(
 
 
 def test_the_same_doubt_of_every_video_stops_the_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from fomm_cli.acquire.fetch import Fetch, Job
     from fomm_cli.acquire.manifest import Manifest
+    from fomm_cli.acquire.workers import Fetch, Job
     from fomm_cli.shards import Shard
 
     class Doubting:
@@ -262,8 +262,8 @@ def test_the_same_doubt_of_every_video_stops_the_run(tmp_path: Path, capsys: pyt
 
 
 def test_a_full_disk_stops_the_run_and_blames_no_video(tmp_path: Path) -> None:
-    from fomm_cli.acquire.fetch import Fetch, Job
     from fomm_cli.acquire.manifest import Manifest
+    from fomm_cli.acquire.workers import Fetch, Job
     from fomm_cli.shards import Shard
 
     class Full:

@@ -13,8 +13,8 @@ from yt_dlp.extractor.youtube import YoutubeIE
 from yt_dlp.networking.exceptions import IncompleteRead, TransportError
 from yt_dlp.utils import ContentTooShortError, DownloadError, ExtractorError, GeoRestrictedError, UnsupportedError
 
-from fomm_cli.acquire.download import Downloader, LocalVideos, Wishes, javascript_runtime, parse_browser, read_cookies
 from fomm_cli.acquire.reasons import ADVICE, Failure, Reason, classify, of_text, tidy
+from fomm_cli.acquire.supply import Downloader, LocalVideos, Wishes, javascript_runtime, parse_browser, read_cookies
 from fomm_cli.errors import FommError
 
 SOURCE = "".join(

@@ -11,7 +11,7 @@ from fomm_cli.config.reading import load
 from fomm_cli.errors import FommError
 from fomm_cli.evaluate.anatomy import SIDE, anatomy
 from fomm_cli.media.image import fit
-from fomm_cli.model.first_order.motion import candidates
+from fomm_cli.model.first_order.dense import candidates
 from fomm_cli.model.geometry import coordinate_grid
 from fomm_cli.model.network import AnimationModel
 from fomm_cli.model.pixels import to_frames, to_tensor

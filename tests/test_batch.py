@@ -13,8 +13,8 @@ from PIL import Image
 
 from fomm_cli.animate.batch import Wishes, animate_batch
 from fomm_cli.animate.overview import overview
-from fomm_cli.animate.pairs import gather, product, read_pairs, zipped
 from fomm_cli.animate.settings import Settings
+from fomm_cli.animate.worklist import gather, product, read_pairs, zipped
 from fomm_cli.commands.app import main
 from fomm_cli.errors import FommError
 from fomm_cli.media.video import probe, read_frames

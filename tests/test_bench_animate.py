@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import torch
 
-from fomm_cli.bench import pictures, protocol
+from fomm_cli.bench import pictures, timing
 from fomm_cli.bench.animate import PLAIN, agreement, bench_animate
 from fomm_cli.bench.files import bench_files
-from fomm_cli.bench.protocol import Gate, Row, Timing, gate, take_turns
 from fomm_cli.bench.stand_in import clip, lively
+from fomm_cli.bench.timing import Gate, Row, Timing, gate, take_turns
 from fomm_cli.commands.app import main
 from fomm_cli.config import reading as configs
 from fomm_cli.engine.choose import make_engine
@@ -80,7 +80,7 @@ def test_rows_take_turns_and_ratios_pair_rounds(monkeypatch: pytest.MonkeyPatch)
         order.append(name)
         now[0] += seconds
 
-    monkeypatch.setattr(protocol.time, "perf_counter", lambda: now[0])
+    monkeypatch.setattr(timing.time, "perf_counter", lambda: now[0])
     rows = [Row("slow", lambda: work("slow", 0.4)), Row("quick", lambda: work("quick", 0.4), frames=4)]
     timings = take_turns(rows, rounds=2, frames=4, device=CPU, warm_up=1)
     assert order == ["slow", "quick"] + (["slow"] * 4 + ["quick"]) * 2

@@ -17,7 +17,7 @@ from fomm_cli.engine.fused import FusedEngine
 from fomm_cli.engine.onnx import OnnxEngine
 from fomm_cli.engine.plain import PlainEngine
 from fomm_cli.errors import FommError
-from fomm_cli.export.folder import export
+from fomm_cli.export.export import export
 from fomm_cli.media.image import fit, read_image, write_image
 from fomm_cli.model.geometry import coordinate_grid
 from tests.engines import GreyEngine, tiny_config, tiny_model

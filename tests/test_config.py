@@ -10,7 +10,7 @@ import yaml
 
 from fomm_cli.commands.app import main
 from fomm_cli.config import reading as configs
-from fomm_cli.config.upstream import translate
+from fomm_cli.config.translation import translate
 from fomm_cli.errors import FommError
 
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from fomm_cli.boxes import Box, Edges, clip, grow, overlap, parse_box, square, union
-from fomm_cli.detectors.boxes import fixed_box
 from fomm_cli.detectors.faces import FaceDetector, suppress
+from fomm_cli.detectors.fixed_box import fixed_box
 from fomm_cli.detectors.protocol import Detection
 from fomm_cli.detectors.tracking import BoxFinder, GivenBox, MotionFinder, Rules, ShotFinder, Track, find_tracks
 from fomm_cli.errors import FommError

@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from fomm_cli.commands.app import main
-from fomm_cli.evaluate.faces import TARGETS, answer, check, questions
+from fomm_cli.evaluate.health import TARGETS, answer, check, questions
 from fomm_cli.evaluate.methods import Copy, Take
 from tests.evaluation import SIDE, run
 

@@ -23,8 +23,8 @@ from fomm_cli.engine.onnx import OnnxEngine
 from fomm_cli.engine.plain import PlainEngine
 from fomm_cli.errors import FommError
 from fomm_cli.export import verify
-from fomm_cli.export.folder import export
-from fomm_cli.export.write import WRITERS
+from fomm_cli.export.export import export
+from fomm_cli.export.formats import WRITERS
 from fomm_cli.media.image import write_image
 from fomm_cli.model.first_order.network import FirstOrderModel
 from fomm_cli.model.pose import mapped

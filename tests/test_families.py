@@ -17,7 +17,7 @@ from fomm_cli.animate.animator import Animator
 from fomm_cli.config.reading import build, keys, override
 from fomm_cli.engine.choose import make_engine
 from fomm_cli.errors import FommError
-from fomm_cli.export.folder import export
+from fomm_cli.export.export import export
 from fomm_cli.model.config import LossConfig, ModelConfig, TrainConfig
 from fomm_cli.model.families import FAMILIES
 from fomm_cli.model.family import Family

@@ -16,7 +16,7 @@ from fomm_cli.boxes import Box, Edges, center_box
 from fomm_cli.commands.app import main
 from fomm_cli.config.reading import build, load
 from fomm_cli.detectors import faces
-from fomm_cli.detectors.boxes import Face, find_face
+from fomm_cli.detectors.fixed_box import Face, find_face
 from fomm_cli.detectors.networks import NETWORKS
 from fomm_cli.detectors.protocol import Detection
 from fomm_cli.files.disk import sha256

@@ -96,6 +96,21 @@ def test_light_rooms_do_not_import_torch(path: Path) -> None:
     assert not eager
 
 
+DESKS = {"commands", "web", "bench"}
+"""Rooms that show what others do, under the same nouns."""
+TWICE = {"file": {"motion", "weights"}, "run": {"evaluate", "train"}}
+"""Documented paths, which stay."""
+
+
+def test_one_basename_stands_in_one_room() -> None:
+    rooms: dict[str, set[str]] = {}
+    for path in FILES:
+        room = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+        if room not in DESKS and path.stem != "__init__":
+            rooms.setdefault(path.stem, set()).add(room)
+    assert {name: where for name, where in rooms.items() if len(where) > 1} == TWICE
+
+
 def test_one_place_samples_and_one_place_asks_for_devices() -> None:
     texts = {path.relative_to(PACKAGE).as_posix(): path.read_text() for path in FILES}
     assert [name for name, text in texts.items() if "F.grid_sample(" in text] == ["model/geometry.py"]

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from fomm_cli.commands.app import main
-from fomm_cli.detectors import portrait
+from fomm_cli.detectors import framing
 from fomm_cli.detectors.protocol import Detection
 from fomm_cli.engine.choose import make_engine
 from fomm_cli.media.video import probe, read_frames
@@ -136,8 +136,8 @@ def face(side: float, angle: float) -> NDArray[np.float64]:
 
 
 def see(monkeypatch: pytest.MonkeyPatch, points: NDArray[np.float64] | None) -> None:
-    finder = portrait.Finder(lambda _: None, Fixed(points))
-    monkeypatch.setattr(portrait, "open_finder", lambda detector=None: finder)
+    finder = framing.Finder(lambda _: None, Fixed(points))
+    monkeypatch.setattr(framing, "open_finder", lambda detector=None: finder)
 
 
 def test_portrait_crops_turn_with_the_face(ran: Ran, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -155,7 +155,7 @@ def test_portrait_crops_turn_with_the_face(ran: Ran, monkeypatch: pytest.MonkeyP
 def test_turned_crops_are_put_back_too(ran: Ran, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = frame("source", 96)
     monkeypatch.setattr("fomm_cli.detectors.faces.FaceDetector", Boxed)
-    monkeypatch.setattr(portrait, "finder_of", lambda find: portrait.Finder(find, Fixed(face(96, 0.3) * 0.6 + 20)))
+    monkeypatch.setattr(framing, "finder_of", lambda find: framing.Finder(find, Fixed(face(96, 0.3) * 0.6 + 20)))
     done = ran("--crop-source", "auto", "--face", "largest", out="whole")
     made = frames(done["path"])
     assert done["size"] == [96, 96]
@@ -225,7 +225,7 @@ def test_options_go_together(ran: Ran, monkeypatch: pytest.MonkeyPatch, together
     """Each from files to files, and each option changes what is made."""
     see(monkeypatch, face(64, 0.1))
     monkeypatch.setattr("fomm_cli.detectors.faces.FaceDetector", Boxed)
-    monkeypatch.setattr(portrait, "finder_of", lambda find: portrait.Finder(find, Fixed(face(64, 0.1))))
+    monkeypatch.setattr(framing, "finder_of", lambda find: framing.Finder(find, Fixed(face(64, 0.1))))
     source, driving, text = TOGETHER[together]
     options = text.split()
     done = ran(*options, source=source, driving=driving, out="all")

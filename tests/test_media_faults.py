@@ -19,8 +19,8 @@ from PIL import Image
 from fomm_cli.errors import FommError
 from fomm_cli.media import colour, kinds
 from fomm_cli.media.image import read_image
+from fomm_cli.media.truncation import check_whole
 from fomm_cli.media.video import Reading, VideoWriter, probe, read_frames, read_timed
-from fomm_cli.media.whole import check_whole
 from tests.clips import shades, write_clip
 
 EVEN = [Fraction(n, 25) for n in range(30)]

@@ -10,8 +10,8 @@ import torch
 
 from fomm_cli.config.reading import load
 from fomm_cli.model.blocks import AntiAliasDownsample, UpBlock
+from fomm_cli.model.first_order.dense import candidates
 from fomm_cli.model.first_order.discriminator import Discriminator
-from fomm_cli.model.first_order.motion import candidates
 from fomm_cli.model.first_order.network import FirstOrderModel
 from fomm_cli.model.first_order.pose import Keypoints
 from fomm_cli.model.geometry import (

@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from fomm_cli.boxes import Box
-from fomm_cli.detectors.portrait import DRIVING, LIDS, SOURCE, Rectangle, from_face, from_points, ratios
+from fomm_cli.detectors.framing import DRIVING, LIDS, SOURCE, Rectangle, from_face, from_points, ratios
 from fomm_cli.media import affine
 from fomm_cli.media.image import crop, resize
 from tests import live_portrait as lp

@@ -15,14 +15,14 @@ from PIL import Image, ImageDraw
 from fomm_cli.commands.app import main
 from fomm_cli.data import toon
 from fomm_cli.data.portraits import images
-from fomm_cli.data.portraits.clip import draw_clip, part_boxes, sample_scene
-from fomm_cli.data.portraits.draw import Look, Stage, turn
+from fomm_cli.data.portraits.drawing import Look, Stage, turn
 from fomm_cli.data.portraits.figure import Figure, Portrait, prepare
+from fomm_cli.data.portraits.filmstrips import held_out
 from fomm_cli.data.portraits.fit import fit, smooth_field
-from fomm_cli.data.portraits.folder import held_out
-from fomm_cli.data.portraits.geometry import EYEBALLS, EYES, INNER_LIPS, LANDMARKS_OF_478, head_model
+from fomm_cli.data.portraits.head import EYEBALLS, EYES, INNER_LIPS, LANDMARKS_OF_478, head_model
 from fomm_cli.data.portraits.play import expressions, sample_acting
 from fomm_cli.data.portraits.raster import rasterise
+from fomm_cli.data.portraits.shot import draw_clip, part_boxes, sample_scene
 from fomm_cli.data.portraits.surfaces import FACE, UnfitError
 
 FLIP = np.diag([1.0, -1.0, 1.0])

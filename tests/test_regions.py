@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 from fomm_cli import load_model
 from fomm_cli.commands.app import main
 from fomm_cli.config.reading import build, load
-from fomm_cli.config.upstream import translate
+from fomm_cli.config.translation import translate
 from fomm_cli.errors import FommError
 from fomm_cli.files.disk import sha256
 from fomm_cli.media.image import read_image, write_image

@@ -17,12 +17,12 @@ from fomm_cli.bench.stand_in import clip
 from fomm_cli.commands.app import main
 from fomm_cli.config import reading as configs
 from fomm_cli.config.schema import Config
-from fomm_cli.config.upstream import translate
+from fomm_cli.config.translation import translate
 from fomm_cli.engine.choose import make_engine
 from fomm_cli.engine.onnx import OnnxEngine
 from fomm_cli.engine.plain import PlainEngine
 from fomm_cli.errors import FommError
-from fomm_cli.export.folder import export
+from fomm_cli.export.export import export
 from fomm_cli.model.network import AnimationModel
 from fomm_cli.model.thin_plate.published import read_architecture
 from fomm_cli.train import checkpoint

@@ -13,7 +13,7 @@ from PIL import Image
 pytest.importorskip("starlette")
 from starlette.testclient import TestClient
 
-from fomm_cli.animate.faces import Found
+from fomm_cli.animate.parts import Found
 from fomm_cli.motion.file import load
 from tests.clips import shades, write_clip
 from tests.web import House, finish, houses, upload

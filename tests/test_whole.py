@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fomm_cli.animate import faces
+from fomm_cli.animate import parts
 from fomm_cli.animate.clip import animate_clip
 from fomm_cli.animate.compose import Part
-from fomm_cli.animate.faces import choose, head_box, parse_face
+from fomm_cli.animate.parts import choose, head_box, parse_face
 from fomm_cli.animate.patch import fade
 from fomm_cli.animate.runner import Runner
 from fomm_cli.animate.scene import Scene
@@ -221,7 +221,7 @@ def test_which_faces(monkeypatch: pytest.MonkeyPatch, engine: PlainEngine) -> No
     assert "--face x,y,w,h" in refused.value.hint
     monkeypatch.setattr(Seen, "boxes", tuple((60.0 * n, 0.0, 60.0 * n + 50, 50.0) for n in range(20)))
     crops, warnings = choose(np.zeros((100, 2000, 3), np.uint8), path, ["all"], engine, False, None)
-    assert len(crops) == faces.MOST
+    assert len(crops) == parts.MOST
     assert "Of 20 faces" in warnings[0]
     for text in ("nobody", "1,2,x", "-1"):
         with pytest.raises(FommError):

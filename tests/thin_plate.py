@@ -14,7 +14,7 @@ from torch import Tensor
 
 from fomm_cli.config.reading import build
 from fomm_cli.config.schema import Config
-from fomm_cli.config.upstream import translate
+from fomm_cli.config.translation import translate
 from fomm_cli.model.thin_plate.network import ThinPlateModel
 from fomm_cli.weights.file import build_model
 

@@ -12,8 +12,8 @@ import numpy as np
 
 from fomm_cli import draw
 from fomm_cli.acquire.cutting import Outcome, Style, cut_video
-from fomm_cli.acquire.decode import Source
 from fomm_cli.acquire.reasons import Failure
+from fomm_cli.acquire.stretches import Source
 from fomm_cli.acquire.table import Cut, plain_id, read_table, write_table
 from fomm_cli.boxes import clip, square
 from fomm_cli.data.clips import open_clip

@@ -12,8 +12,8 @@ from typing import Literal
 
 import numpy as np
 
-from fomm_cli.acquire.decode import Source, Work
 from fomm_cli.acquire.reasons import Failure, Reason
+from fomm_cli.acquire.stretches import Source, Work
 from fomm_cli.acquire.table import Cut, Fit, place
 from fomm_cli.boxes import Box
 from fomm_cli.data.clips import open_clip

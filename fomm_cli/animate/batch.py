@@ -16,10 +16,10 @@ from fomm_cli.animate.driving import open_driving
 from fomm_cli.animate.inputs import check_settings
 from fomm_cli.animate.journal import Journal, stamp
 from fomm_cli.animate.kept import Kept, driving_bytes, scene_bytes
-from fomm_cli.animate.pairs import Item
 from fomm_cli.animate.runner import Runner
 from fomm_cli.animate.settings import Output, Progress, Settings
 from fomm_cli.animate.whole import check_stage, open_stage
+from fomm_cli.animate.worklist import Item
 from fomm_cli.engine.base import Engine, check_motion
 from fomm_cli.errors import FommError
 from fomm_cli.shards import Shard

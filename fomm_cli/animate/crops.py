@@ -73,8 +73,8 @@ def cut(
 
 
 def _around_face(size: tuple[int, int], aspect: float, look: Look, detector: Path | None, framing: float) -> Cut:
-    from fomm_cli.detectors.boxes import SURE, find_face
     from fomm_cli.detectors.choice import SUITES, available
+    from fomm_cli.detectors.fixed_box import SURE, find_face
 
     if not available(SUITES["face"]):
         return Cut(None, f"in the middle: faces are found with onnxruntime, {SUITES['face'].install}")
@@ -122,7 +122,7 @@ def crop_box(
     if text == "portrait":
         return shaped(_portrait_box(frames if frames is not None else [], detector), aspect)
     if needs_frames(text):
-        from fomm_cli.detectors.boxes import fixed_box
+        from fomm_cli.detectors.fixed_box import fixed_box
 
         pictures = frames if frames is not None else []
         return shaped(fixed_box(pictures, text, detector, framing=framing or FRAMING), aspect)
@@ -141,16 +141,16 @@ def crop_box(
 
 
 def portrait_finder(detector: Path | None) -> Callable[[Frame], Any]:
-    """Finds the turned square around a picture's largest face, a `detectors.portrait.Rectangle` or None."""
-    from fomm_cli.detectors.portrait import SOURCE, open_finder
+    """Finds the turned square around a picture's largest face, a `detectors.framing.Rectangle` or None."""
+    from fomm_cli.detectors.framing import SOURCE, open_finder
 
     finder = open_finder(detector)
     return lambda frame: finder.find(frame, SOURCE)
 
 
 def openness_finder(detector: Path | None) -> Callable[[Frame], NDArray[np.float64] | None]:
-    """Tells how open eyes and lips of a picture's largest face are, as `detectors.portrait.ratios` does, or None."""
-    from fomm_cli.detectors.portrait import open_finder, ratios
+    """Tells how open eyes and lips of a picture's largest face are, as `detectors.framing.ratios` does, or None."""
+    from fomm_cli.detectors.framing import open_finder, ratios
 
     landmarks = open_finder(detector).landmarks
     if landmarks is None:
@@ -176,7 +176,7 @@ def portrait_matrix(picture: Frame, path: Path, size: tuple[int, int], detector:
 
 def face_matrix(picture: Frame, face: Edges, size: tuple[int, int]) -> NDArray[np.float64]:
     """Likewise, of a face whose box from brow to chin is known."""
-    from fomm_cli.detectors.portrait import SOURCE, finder_of
+    from fomm_cli.detectors.framing import SOURCE, finder_of
 
     found = finder_of(lambda _: face).find(picture, SOURCE)
     assert found is not None
@@ -185,7 +185,7 @@ def face_matrix(picture: Frame, face: Edges, size: tuple[int, int]) -> NDArray[n
 
 def _portrait_box(frames: Iterable[Frame], detector: Path | None) -> Box:
     """One upright square for a clip: the mean of those of its frames that show a face."""
-    from fomm_cli.detectors.portrait import DRIVING, open_finder
+    from fomm_cli.detectors.framing import DRIVING, open_finder
 
     finder = open_finder(detector)
     pictures = [frames] if isinstance(frames, np.ndarray) else frames

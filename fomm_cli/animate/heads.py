@@ -19,8 +19,8 @@ def seen_heads(picture: Frame, boxes: Sequence[Box], engine: Engine, detector: P
     None where none is seen, and where nobody looks: weights that know no faces, families that cut by landmarks, no
     onnxruntime.
     """
-    from fomm_cli.detectors.boxes import SURE
     from fomm_cli.detectors.choice import SUITES, available
+    from fomm_cli.detectors.fixed_box import SURE
 
     if engine.usual.framing is None or engine.family.crop != "auto" or not available(SUITES["face"]):
         return [None] * len(boxes)

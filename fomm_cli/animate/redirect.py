@@ -29,7 +29,7 @@ from fomm_cli.media.signing import Signer
 from fomm_cli.media.video import Timed, VideoWriter, probe, read_timed
 from fomm_cli.model.family import Family
 from fomm_cli.model.pose import joined, pick
-from fomm_cli.motion.fit import check_fit
+from fomm_cli.motion.motion import check_fit
 
 BORDER, FADE = 1 / 32, 1 / 32
 """Shares of the crop's side: from here on it fades into the picture, over so much."""

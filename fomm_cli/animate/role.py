@@ -14,8 +14,7 @@ from fomm_cli.errors import FommError, counted
 from fomm_cli.model.pose import pick
 from fomm_cli.motion.controls import Steered, steer
 from fomm_cli.motion.edit import at_times
-from fomm_cli.motion.fit import check_fit
-from fomm_cli.motion.motion import CLOSE, FAR, Anchor, Motion
+from fomm_cli.motion.motion import CLOSE, FAR, Anchor, Motion, check_fit
 
 
 @dataclass

@@ -10,8 +10,8 @@ import numpy as np
 
 from fomm_cli.animate.compose import Part, looker, rounded
 from fomm_cli.animate.crops import crop_box
-from fomm_cli.animate.faces import choose
 from fomm_cli.animate.heads import held, seen_heads
+from fomm_cli.animate.parts import choose
 from fomm_cli.animate.patch import Patch
 from fomm_cli.animate.runner import Runner
 from fomm_cli.animate.scene import Scene, check_picture, open_picture, open_scene, shrunk, source_crop

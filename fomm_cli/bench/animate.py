@@ -20,9 +20,9 @@ import torch
 from torch import Tensor
 
 from fomm_cli.bench.pictures import ALONE, picture_rows
-from fomm_cli.bench.protocol import Gate, Row, Timing, gate, take_turns
 from fomm_cli.bench.stages import bench_stages
 from fomm_cli.bench.stand_in import clip, lively
+from fomm_cli.bench.timing import Gate, Row, Timing, gate, take_turns
 from fomm_cli.config import reading as configs
 from fomm_cli.device import machine, resolve
 from fomm_cli.engine.base import Engine
@@ -127,7 +127,7 @@ def bench_weights(
         others: list[Engine] = []
         if onnx:
             from fomm_cli.engine.onnx import OnnxEngine
-            from fomm_cli.export.folder import export
+            from fomm_cli.export.export import export
 
             say("exporting")
             export(model, config, folder / "onnx")

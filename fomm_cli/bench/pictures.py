@@ -11,8 +11,8 @@ from fomm_cli.animate.runner import Runner
 from fomm_cli.animate.scene import Scene
 from fomm_cli.animate.settings import Paste
 from fomm_cli.animate.whole import Stage, Whole
-from fomm_cli.bench.protocol import Row
 from fomm_cli.bench.stand_in import clip
+from fomm_cli.bench.timing import Row
 from fomm_cli.boxes import Box
 from fomm_cli.engine.base import Engine
 from fomm_cli.media.image import Frame, resize

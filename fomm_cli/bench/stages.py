@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from fomm_cli.bench.protocol import Row, Timing, gate, take_turns
 from fomm_cli.bench.stand_in import clip
+from fomm_cli.bench.timing import Row, Timing, gate, take_turns
 from fomm_cli.engine.base import Engine
 from fomm_cli.engine.choose import best_precision, make_engine
 from fomm_cli.errors import FommError

@@ -149,9 +149,9 @@ def batch(
     from fomm_cli.animate.batch import Wishes, animate_batch
     from fomm_cli.animate.crops import check_crop
     from fomm_cli.animate.overview import overview
-    from fomm_cli.animate.pairs import gather, product, read_pairs
-    from fomm_cli.animate.pairs import zipped as in_order
     from fomm_cli.animate.settings import Settings, parse_anchor, parse_size
+    from fomm_cli.animate.worklist import gather, product, read_pairs
+    from fomm_cli.animate.worklist import zipped as in_order
     from fomm_cli.commands.animate import _usage, opened
     from fomm_cli.commands.progress import frame_progress
     from fomm_cli.files.disk import check_free

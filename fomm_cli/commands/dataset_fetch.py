@@ -12,9 +12,9 @@ from fomm_cli.commands.options import ClipFormat, Fit, Json, Partition
 from fomm_cli.errors import FommError
 
 if TYPE_CHECKING:
-    from fomm_cli.acquire.fetch import Job
     from fomm_cli.acquire.manifest import Summary
     from fomm_cli.acquire.table import Table
+    from fomm_cli.acquire.workers import Job
 
 
 _FROM, _PATIENCE = "Where videos come from", "How patiently"
@@ -125,9 +125,9 @@ def fetch(
 
     from fomm_cli.acquire.addresses import YOUTUBE, check_template
     from fomm_cli.acquire.cutting import Style
-    from fomm_cli.acquire.download import Wishes, parse_browser, read_cookies
-    from fomm_cli.acquire.fetch import Job
+    from fomm_cli.acquire.supply import Wishes, parse_browser, read_cookies
     from fomm_cli.acquire.table import select
+    from fomm_cli.acquire.workers import Job
     from fomm_cli.shards import parse_shard, shard_of_environment
 
     if cookies is not None:
@@ -255,8 +255,8 @@ def _show_plan(job: Job, table: Table, as_json: bool) -> None:
 def _run(job: Job, table: Table, as_json: bool) -> None:
     from rich.console import Console
 
-    from fomm_cli.acquire.fetch import Fetch
     from fomm_cli.acquire.manifest import Manifest, summarize
+    from fomm_cli.acquire.workers import Fetch
 
     if not job.cuts:
         raise FommError("No clips are left to fetch.", "Check --partition and --shard.")

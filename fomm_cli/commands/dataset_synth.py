@@ -78,8 +78,8 @@ def synth(
             bar.update(task, completed=done, total=total)
 
         if faces:
-            from fomm_cli.data.portraits.folder import synthesize_portraits
-            from fomm_cli.data.portraits.reading import find_sittings
+            from fomm_cli.data.portraits.filmstrips import synthesize_portraits
+            from fomm_cli.data.portraits.sittings import find_sittings
 
             sittings = find_sittings(portraits, points, person)
             workers = jobs or os.cpu_count() or 1

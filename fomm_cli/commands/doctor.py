@@ -135,7 +135,7 @@ def _ffmpeg() -> list[Finding]:
 def _download() -> list[Finding]:
     from datetime import date
 
-    from fomm_cli.acquire.download import javascript_runtime
+    from fomm_cli.acquire.supply import javascript_runtime
 
     version = metadata.version("yt-dlp")
     year, month, day = (int(part) for part in version.split(".")[:3])

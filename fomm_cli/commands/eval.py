@@ -215,7 +215,7 @@ def faces(
     Ratios are L1 over that of copying the source, clips weighing alike: 1 means no better than a still picture.
     """
     from fomm_cli.device import keep_freed_memory
-    from fomm_cli.evaluate.faces import check_weights
+    from fomm_cli.evaluate.health import check_weights
     from fomm_cli.weights.catalogue import DEFAULT
 
     keep_freed_memory()

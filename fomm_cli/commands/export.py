@@ -47,7 +47,7 @@ def export(
     import numpy as np
     from rich.console import Console
 
-    from fomm_cli.export.folder import export as write
+    from fomm_cli.export.export import export as write
     from fomm_cli.files import disk
     from fomm_cli.files.folder import check_free_folder
     from fomm_cli.media.image import fit

@@ -189,7 +189,7 @@ def check(
 ) -> None:
     """Whether a motion drives these weights: exit code 0, or 1 and why not."""
     from fomm_cli.motion.file import load
-    from fomm_cli.motion.fit import STRANGE, unlike
+    from fomm_cli.motion.motion import STRANGE, unlike
     from fomm_cli.weights.identity import read
 
     motion = load(file)

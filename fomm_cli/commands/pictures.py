@@ -171,7 +171,7 @@ def paste(
     loop: str,
 ) -> Paste | None:
     """The options of paste-back as one value, None without it; what does not go together is wrong usage."""
-    from fomm_cli.animate.faces import parse_face
+    from fomm_cli.animate.parts import parse_face
     from fomm_cli.animate.settings import Paste
 
     asked = [("--drive", drive), ("--pin", pin is not None), ("--face", faces)]

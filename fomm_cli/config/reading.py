@@ -11,7 +11,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from fomm_cli.config.schema import Config
-from fomm_cli.config.upstream import MARKS, translate
+from fomm_cli.config.translation import MARKS, translate
 from fomm_cli.errors import FommError
 from fomm_cli.model.families import FAMILIES, family_of
 

@@ -18,8 +18,8 @@ from fomm_cli.media.decode import Decoder
 from fomm_cli.media.image import Frame
 from fomm_cli.media.probe import VideoInfo, grid, probe, scan
 from fomm_cli.media.sequence import Timed, is_sequence, read_pictures
+from fomm_cli.media.truncation import check_whole
 from fomm_cli.media.view import Orientation, as_seen, square_size
-from fomm_cli.media.whole import check_whole
 from fomm_cli.media.write import VideoWriter
 
 __all__ = ["Reading", "Timed", "VideoInfo", "VideoWriter", "as_seen", "probe", "read_frames", "read_timed"]

@@ -12,8 +12,8 @@ from typing import Any
 from fomm_cli.animate.clip import render_clip, render_still
 from fomm_cli.animate.driving import Clip, Driving, open_driving
 from fomm_cli.animate.extract import extract
-from fomm_cli.animate.faces import find, head_box
 from fomm_cli.animate.kept import Kept, driving_bytes, scene_bytes
+from fomm_cli.animate.parts import find, head_box
 from fomm_cli.animate.runner import Runner
 from fomm_cli.animate.scene import Scene, open_scene
 from fomm_cli.animate.settings import Output, Progress, Still

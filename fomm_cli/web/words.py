@@ -11,9 +11,9 @@ from PIL import ImageColor
 
 from fomm_cli.animate import backdrop
 from fomm_cli.animate.crops import check_crop
-from fomm_cli.animate.faces import parse_face
 from fomm_cli.animate.inputs import check_settings
 from fomm_cli.animate.layouts import LAYOUTS
+from fomm_cli.animate.parts import parse_face
 from fomm_cli.animate.settings import COLOURS, EXTENDS, Paste, Settings, parse_size, parse_time
 from fomm_cli.errors import FommError, nearest
 from fomm_cli.media.badge import CORNERS

@@ -14,7 +14,7 @@ from fomm_cli.files import disk
 from fomm_cli.version import __version__
 from fomm_cli.weights import catalogue
 from fomm_cli.weights.file import StateDict, check_finite, compare, expected_shapes, save_weights
-from fomm_cli.weights.published import Checkpoint, read_checkpoint
+from fomm_cli.weights.pickles import Checkpoint, read_checkpoint
 
 _ENDS = (".safetensors", ".pth")
 _COUNTER = ".num_batches_tracked"

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import numpy as np
 
-from fomm_cli.data.portraits.clip import Scene, draw_clip, sample_scene
 from fomm_cli.data.portraits.figure import Figure, prepare
-from fomm_cli.data.portraits.geometry import NOSE
+from fomm_cli.data.portraits.head import NOSE
 from fomm_cli.data.portraits.play import sample_acting
-from fomm_cli.data.portraits.reading import Reader, Sitting
+from fomm_cli.data.portraits.shot import Scene, draw_clip, sample_scene
+from fomm_cli.data.portraits.sittings import Reader, Sitting
 from fomm_cli.data.portraits.surfaces import FACE
 from fomm_cli.data.toon.demo import write_talk
 

@@ -14,7 +14,8 @@ import numpy as np
 from fomm_cli.data.portraits import images
 from fomm_cli.data.portraits.eyes import Eye, read_eye
 from fomm_cli.data.portraits.fit import Fit, fit, smooth_field
-from fomm_cli.data.portraits.geometry import (
+from fomm_cli.data.portraits.grid import Grid
+from fomm_cli.data.portraits.head import (
     DRAWN,
     EYEBALLS,
     EYES,
@@ -29,7 +30,6 @@ from fomm_cli.data.portraits.geometry import (
     HeadModel,
     head_model,
 )
-from fomm_cli.data.portraits.grid import Grid
 from fomm_cli.data.portraits.images import LUMA
 from fomm_cli.data.portraits.surfaces import FACE, Surface, UnfitError, face_triangles, follow_head, surface
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fomm_cli.data.portraits.geometry import BROWS, EYES, JAW, LIPS, NOSE, HeadModel
+from fomm_cli.data.portraits.head import BROWS, EYES, JAW, LIPS, NOSE, HeadModel
 
 ROUNDS = 12
 _NOISE = 0.12  # cm: how far a point may lie from the model before coefficients pay for it

@@ -6,7 +6,7 @@ import numpy as np
 
 from fomm_cli.data.portraits import images
 from fomm_cli.data.portraits.fit import Fit
-from fomm_cli.data.portraits.geometry import BROWS, EYES, LIPS, SKIN, HeadModel
+from fomm_cli.data.portraits.head import BROWS, EYES, LIPS, SKIN, HeadModel
 from fomm_cli.data.portraits.raster import rasterise
 from fomm_cli.data.portraits.surfaces import FACE, Surface, follow_head, surface, toward_viewer
 

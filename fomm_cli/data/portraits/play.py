@@ -8,9 +8,9 @@ import numpy as np
 import torch
 
 from fomm_cli.data import toon
-from fomm_cli.data.portraits.geometry import head_model
-from fomm_cli.data.toon.motion import SCALE_RANGE, wander
+from fomm_cli.data.portraits.head import head_model
 from fomm_cli.data.toon.parameters import uniform
+from fomm_cli.data.toon.trajectories import SCALE_RANGE, wander
 
 # One walk each, so that no two mouths move alike: expressions, full size, and how rare it is.
 _ACCENTS = (

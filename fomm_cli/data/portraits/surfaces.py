@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fomm_cli.data.portraits import images
-from fomm_cli.data.portraits.geometry import BROWS, EYES, LIPS, SKIN, HeadModel
+from fomm_cli.data.portraits.head import BROWS, EYES, LIPS, SKIN, HeadModel
 
 FACE = 130.0
 """Pixels of the working picture from the top of the forehead to the chin."""

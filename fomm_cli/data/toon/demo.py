@@ -15,9 +15,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from fomm_cli.data.toon.draw import draw
-from fomm_cli.data.toon.identity import sample_identity
-from fomm_cli.data.toon.motion import Motion, neutral, sample_motion
+from fomm_cli.data.toon.drawing import draw
+from fomm_cli.data.toon.person import sample_identity
+from fomm_cli.data.toon.trajectories import Motion, neutral, sample_motion
 from fomm_cli.model.pixels import to_frames
 
 SEED = 2026

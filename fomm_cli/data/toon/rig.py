@@ -6,8 +6,8 @@ from functools import cached_property
 import torch
 
 from fomm_cli.data.toon.canvas import Frame
-from fomm_cli.data.toon.identity import Identity
-from fomm_cli.data.toon.motion import Motion
+from fomm_cli.data.toon.person import Identity
+from fomm_cli.data.toon.trajectories import Motion
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 import torch
 
 from fomm_cli.data.toon.canvas import Canvas, Frame, ellipse, rounded_box, step, wide
-from fomm_cli.data.toon.identity import Identity
+from fomm_cli.data.toon.person import Identity
 from fomm_cli.data.toon.rig import Rig
 
 

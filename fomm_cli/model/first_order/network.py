@@ -5,9 +5,9 @@ from __future__ import annotations
 from torch import Tensor
 
 from fomm_cli.model.first_order.config import FirstOrderConfig
+from fomm_cli.model.first_order.dense import KeypointMotion
 from fomm_cli.model.first_order.detector import KeypointDetector
 from fomm_cli.model.first_order.generator import OcclusionAwareGenerator
-from fomm_cli.model.first_order.motion import KeypointMotion
 from fomm_cli.model.first_order.pose import Keypoints
 from fomm_cli.model.network import AnimationModel
 from fomm_cli.model.types import Encoded, Rendering

@@ -9,7 +9,7 @@ from fomm_cli.model.avd import DisentanglementNetwork
 from fomm_cli.model.geometry import inverse_2x2, product_2x2
 from fomm_cli.model.regions.config import RegionsConfig
 from fomm_cli.model.regions.covariance import squared
-from fomm_cli.model.regions.motion import upright_sign
+from fomm_cli.model.regions.dense import upright_sign
 from fomm_cli.model.regions.pose import Regions
 
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from fomm_cli.model.geometry import product_2x2
-from fomm_cli.model.regions.motion import upright_sign
+from fomm_cli.model.regions.dense import upright_sign
 
 
 def equivariance_jacobian(inverse: Tensor, expected: Tensor, revert_axis_swap: bool) -> Tensor:

@@ -8,9 +8,9 @@ from fomm_cli.model.network import AnimationModel
 from fomm_cli.model.regions.avd import RegionDisentanglement
 from fomm_cli.model.regions.background import BackgroundPredictor
 from fomm_cli.model.regions.config import RegionsConfig
+from fomm_cli.model.regions.dense import RegionMotion
 from fomm_cli.model.regions.detector import RegionDetector
 from fomm_cli.model.regions.generator import RegionGenerator
-from fomm_cli.model.regions.motion import RegionMotion
 from fomm_cli.model.regions.pose import Regions
 from fomm_cli.model.types import Encoded, Rendering
 

@@ -14,9 +14,9 @@ from torch import Tensor
 from fomm_cli.config.schema import Config
 from fomm_cli.engine.onnx import FORMAT
 from fomm_cli.errors import FommError
+from fomm_cli.export.formats import OPSET, WRITERS, calibration, quantize
 from fomm_cli.export.verify import RUNS, Agreement, verify
 from fomm_cli.export.views import Graph, graphs
-from fomm_cli.export.write import OPSET, WRITERS, calibration, quantize
 from fomm_cli.files.disk import sha256
 from fomm_cli.files.folder import atomic_folder
 from fomm_cli.model.network import AnimationModel

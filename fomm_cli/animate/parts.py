@@ -101,7 +101,7 @@ def head_box(head: Edges, width: int, height: int, framing: float = FRAMING) -> 
 
 def _near(begin: int, middle: float, side: int) -> int:
     """Where a box begins, no farther than ASIDE from where it would lie around the middle."""
-    from fomm_cli.detectors.boxes import ASIDE
+    from fomm_cli.detectors.fixed_box import ASIDE
 
     return min(max(begin, round(middle - ASIDE * side)), round(middle + ASIDE * side))
 

@@ -4,9 +4,9 @@ import torch
 
 from fomm_cli.data.toon import face, hair, scenery
 from fomm_cli.data.toon.canvas import Canvas, Frame
-from fomm_cli.data.toon.identity import Identity
-from fomm_cli.data.toon.motion import Motion
+from fomm_cli.data.toon.person import Identity
 from fomm_cli.data.toon.rig import Rig, rig
+from fomm_cli.data.toon.trajectories import Motion
 
 _CHUNK_PIXELS = 2**18  # pictures painted at once on a CPU: about what its cache holds
 

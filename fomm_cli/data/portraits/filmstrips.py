@@ -21,10 +21,10 @@ import numpy as np
 import torch
 from PIL import Image
 
-from fomm_cli.data.portraits.clip import Others, Scene, draw_clip, part_boxes, sample_scene
 from fomm_cli.data.portraits.figure import Figure, prepare
 from fomm_cli.data.portraits.play import Acting, sample_acting
-from fomm_cli.data.portraits.reading import Reader, Sitting, people
+from fomm_cli.data.portraits.shot import Others, Scene, draw_clip, part_boxes, sample_scene
+from fomm_cli.data.portraits.sittings import Reader, Sitting, people
 from fomm_cli.data.portraits.surfaces import UnfitError
 from fomm_cli.data.synth import PARTS, Progress, SynthSettings, write_pairs_table, write_strip
 from fomm_cli.errors import FommError

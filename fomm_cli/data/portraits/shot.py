@@ -9,13 +9,13 @@ import numpy as np
 import torch
 
 from fomm_cli.data.portraits import images, scenery
-from fomm_cli.data.portraits.draw import Look, Stage
+from fomm_cli.data.portraits.drawing import Look, Stage
 from fomm_cli.data.portraits.figure import Figure
-from fomm_cli.data.portraits.geometry import EYES, LIPS, NOSE
+from fomm_cli.data.portraits.head import EYES, LIPS, NOSE
 from fomm_cli.data.portraits.images import LUMA
 from fomm_cli.data.portraits.play import Acting, expressions
 from fomm_cli.data.portraits.surfaces import FACE
-from fomm_cli.data.toon.motion import wander
+from fomm_cli.data.toon.trajectories import wander
 
 Others = Callable[[np.random.Generator], np.ndarray]
 """Some other portrait's picture, uint8, for its background."""

@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from fomm_cli.acquire.cutting import Outcome, Style, count_frames, cut_video
-from fomm_cli.acquire.download import Downloader, LocalVideos, Supply, Wishes
 from fomm_cli.acquire.manifest import Manifest
 from fomm_cli.acquire.reasons import ADVICE, TRANSIENT, Failure, Reason
+from fomm_cli.acquire.supply import Downloader, LocalVideos, Supply, Wishes
 from fomm_cli.acquire.table import PARTITIONS, Cut
 from fomm_cli.errors import FommError, counted
 from fomm_cli.shards import Shard
