@@ -62,6 +62,10 @@ class ShapeReader:
         cap = self.cap(prefix, usual, first, widths)
         return {"block_expansion": first, "max_features": cap, "num_down_blocks": count}
 
+    def avd(self) -> dict[str, int]:
+        """(id_bottle_size, pose_bottle_size) of the disentanglement network."""
+        return {f"{part}_bottle_size": self.shape(f"avd.{part}_encoder.9.weight", 2)[0] for part in ("id", "pose")}
+
     def cap(self, prefix: str, usual: int, first: int, widths: list[int]) -> int:
         """max_features of blocks that should be min(max_features, first * 2^(i+1)) wide.
 

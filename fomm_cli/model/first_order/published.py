@@ -9,22 +9,11 @@ from __future__ import annotations
 from typing import Any
 
 from fomm_cli.model.first_order.config import FirstOrderConfig
-from fomm_cli.model.first_order.upstream import KEYS, SILENT, in_our_terms
+from fomm_cli.model.first_order.upstream import KEYS as KEYS
+from fomm_cli.model.first_order.upstream import SILENT as SILENT
+from fomm_cli.model.first_order.upstream import in_our_terms as in_our_terms
 from fomm_cli.model.published import Architecture, Shapes
 from fomm_cli.model.shapes import ShapeReader, assuming, check_scale
-
-__all__ = [
-    "EPOCH",
-    "KEYS",
-    "OPTIONAL",
-    "REQUIRED",
-    "RULES",
-    "SILENT",
-    "WHAT",
-    "check",
-    "in_our_terms",
-    "read_architecture",
-]
 
 WHAT = "A first-order-model checkpoint is a dict with generator and kp_detector, and perhaps discriminator."
 REQUIRED = ("generator", "kp_detector")

@@ -10,21 +10,10 @@ from typing import Any
 
 from fomm_cli.model.published import Architecture, Shapes
 from fomm_cli.model.regions.config import RegionsConfig
-from fomm_cli.model.regions.upstream import KEYS, SILENT, in_our_terms
+from fomm_cli.model.regions.upstream import KEYS as KEYS
+from fomm_cli.model.regions.upstream import SILENT as SILENT
+from fomm_cli.model.regions.upstream import in_our_terms as in_our_terms
 from fomm_cli.model.shapes import ShapeReader, assuming, check_scale
-
-__all__ = [
-    "EPOCH",
-    "KEYS",
-    "OPTIONAL",
-    "REQUIRED",
-    "RULES",
-    "SILENT",
-    "WHAT",
-    "check",
-    "in_our_terms",
-    "read_architecture",
-]
 
 WHAT = (
     "An articulated-animation checkpoint is a dict with generator and region_predictor, and perhaps bg_predictor and "
@@ -103,10 +92,7 @@ def read_architecture(shapes: Shapes, published: Shapes) -> Architecture:
     else:
         detector["pca"] = False
     if reader.has("avd"):
-        model["avd"] = {
-            "id_bottle_size": reader.shape("avd.id_encoder.9.weight", 2)[0],
-            "pose_bottle_size": reader.shape("avd.pose_encoder.9.weight", 2)[0],
-        }
+        model["avd"] = reader.avd()
         assumed["animate.mode"] = "avd"
     return assuming(model, assumed)
 

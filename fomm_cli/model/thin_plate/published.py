@@ -12,20 +12,9 @@ from fomm_cli.model.published import Architecture, Shapes
 from fomm_cli.model.shapes import ShapeReader, assuming, check_scale
 from fomm_cli.model.thin_plate.config import ThinPlateConfig
 from fomm_cli.model.thin_plate.pose import SPLINE
-from fomm_cli.model.thin_plate.upstream import KEYS, SILENT, in_our_terms
-
-__all__ = [
-    "EPOCH",
-    "KEYS",
-    "OPTIONAL",
-    "REQUIRED",
-    "RULES",
-    "SILENT",
-    "WHAT",
-    "check",
-    "in_our_terms",
-    "read_architecture",
-]
+from fomm_cli.model.thin_plate.upstream import KEYS as KEYS
+from fomm_cli.model.thin_plate.upstream import SILENT as SILENT
+from fomm_cli.model.thin_plate.upstream import in_our_terms as in_our_terms
 
 WHAT = (
     "A thin-plate-spline checkpoint is a dict with inpainting_network, dense_motion_network and kp_detector, and "
@@ -80,10 +69,7 @@ def read_architecture(shapes: Shapes, published: Shapes) -> Architecture:
         "generator": reader.encoder("generator", 512),
     }
     if reader.has("avd"):
-        model["avd"] = {
-            "id_bottle_size": reader.shape("avd.id_encoder.9.weight", 2)[0],
-            "pose_bottle_size": reader.shape("avd.pose_encoder.9.weight", 2)[0],
-        }
+        model["avd"] = reader.avd()
     return assuming(model, assumed)
 
 
