@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -66,6 +67,24 @@ def states(outcomes: list[dict]) -> list[str]:
 
 def contents(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in sorted(folder.glob("[!.]*.mp4"))}
+
+
+def test_items_are_animated_in_their_weights_own_mode_where_nobody_says(folder: Path) -> None:
+    class Absolute(GreyEngine):
+        def __init__(self) -> None:
+            super().__init__()
+            self.usual = self.usual._replace(mode="absolute")
+
+    items = product([folder / "faces" / "f0.png"], [folder / "clips" / "c0.mp4"], NAME)
+    for said, anchored in ((Settings(), False), (Settings(mode="relative"), True)):
+        outcome = animate_batch(items, Path("out"), Opener(Absolute), said, Wishes(redo=True))[0]
+        assert (outcome["anchor"] is not None) == anchored
+
+
+def test_a_part_of_each_clip(folder: Path) -> None:
+    items = product([folder / "faces" / "f0.png"], gather(["clips/c0.mp4", "clips/c2.mp4"], True), NAME)
+    outcomes = animate_batch(items, Path("out"), Opener(), Settings(begin=Fraction(2, 25)), Wishes())
+    assert [outcome["frames"] for outcome in outcomes] == [3, 5]
 
 
 def test_failures_cost_their_own_results(folder: Path) -> None:

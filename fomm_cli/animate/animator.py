@@ -10,8 +10,8 @@ import numpy as np
 
 from fomm_cli.animate.runner import Runner
 from fomm_cli.animate.scene import Scene
+from fomm_cli.animate.settings import Settings
 from fomm_cli.animate.stream import batched
-from fomm_cli.engine.base import check_motion
 from fomm_cli.engine.choose import as_engine
 from fomm_cli.media.image import Frame
 from fomm_cli.model.pose import pick
@@ -27,8 +27,9 @@ class Animator:
     model        what `load_model` returns, any engine, or what names weights: see `open_engine`
     source       uint8 RGB (H, W, 3) of any size: its middle is cut to the model's shape and resized, never squashed
     mode         "relative": the source moves as the driving frames do since the anchor; "absolute": it takes their
-                 pose; "avd", in families that have it: the driving pose had the source taken it
-    adapt_scale  relative only: movements grow or shrink with the size of the source's pose against the anchor's
+                 pose; "avd", in families that have it: the driving pose had the source taken it; None: the weights' own
+    adapt_scale  relative only: movements grow or shrink with the size of the source's pose against the anchor's; None
+                 as the weights have it
     anchor       relative only: the driving pose that stands for the source's own; a frame, the pose of one frame, or
                  None for the first frame of each call of `frames`. See `find_anchor`.
     size         shorter side of the frames that come out, in pixels, or "source": as large as the part of the picture
@@ -43,16 +44,14 @@ class Animator:
         self,
         model: Any,
         source: Frame,
-        mode: str = "relative",
-        adapt_scale: bool = True,
+        mode: str | None = None,
+        adapt_scale: bool | None = None,
         anchor: Any | None = None,
         batch: int | None = None,
         size: int | str | None = None,
     ) -> None:
         self.runner = Runner(as_engine(model), batch)
-        check_motion(self.runner.engine, mode, adapt_scale)
-        self.mode = mode
-        self.adapt_scale = adapt_scale
+        self.mode, self.adapt_scale = Settings(mode, adapt_scale).agreed(self.runner.engine).carrying
         self.scene = Scene(self.runner, source, frames=size)
         self.anchor = self.detect([anchor]) if isinstance(anchor, np.ndarray) else anchor
         self._follows_first = anchor is None

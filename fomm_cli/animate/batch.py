@@ -13,14 +13,14 @@ from typing import Any
 from fomm_cli.animate.clip import render_clip
 from fomm_cli.animate.crops import check_crop
 from fomm_cli.animate.driving import open_driving
-from fomm_cli.animate.inputs import check_settings
+from fomm_cli.animate.inputs import check_asked
 from fomm_cli.animate.journal import Journal, stamp
 from fomm_cli.animate.kept import Kept, driving_bytes, scene_bytes
 from fomm_cli.animate.runner import Runner
 from fomm_cli.animate.settings import Output, Progress, Settings
 from fomm_cli.animate.whole import check_stage, open_stage
 from fomm_cli.animate.worklist import Item
-from fomm_cli.engine.base import Engine, check_motion
+from fomm_cli.engine.base import Engine
 from fomm_cli.errors import FommError
 from fomm_cli.shards import Shard
 from fomm_cli.weights.identity import file_of
@@ -132,18 +132,19 @@ class _Desk:
         """Render one item; what is to be told of it."""
         own = {name: value for name, value in item.own.items() if name != "weights"}
         settings = replace(self.settings, force=True, **own)  # type: ignore[arg-type]
-        check_settings(settings)
+        check_asked(item.source, item.driving, [Output(output, self.wishes.layout)], settings)
         check_crop(settings.crop_source, still=True)
         check_crop(settings.crop_driving)
         for path in (item.source, item.driving):
             if not path.exists():
                 raise FommError(f"{path} does not exist.", "Check the path, or --root.")
         runner = self._running(item.own.get("weights", self.wishes.weights))
-        check_motion(runner.engine, settings.mode, settings.adapt_scale)
+        settings = settings.agreed(runner.engine)
         check_stage(runner.engine, settings)
+        family = runner.engine.family.configured(settings.options)
         scene = self._kept.get(
             ("source", item.source, settings.crop_source),
-            lambda: open_stage(runner, item.source, settings, clips=True),
+            lambda: open_stage(runner, item.source, settings, family, clips=True),
             scene_bytes,
         )
         driving = self._kept.get(

@@ -27,7 +27,7 @@ from fomm_cli.animate.settings import Face, Output, Progress, Report, Settings, 
 from fomm_cli.animate.sidecar import write_sidecar
 from fomm_cli.animate.stream import threaded
 from fomm_cli.animate.whole import Stage, check_stage, open_stage
-from fomm_cli.engine.base import Engine, check_motion
+from fomm_cli.engine.base import Engine
 from fomm_cli.engine.choose import as_engine
 from fomm_cli.errors import FommError
 from fomm_cli.media.badge import badged
@@ -80,9 +80,8 @@ def animate_clip(
     Everything is detected once and rendered once, whatever the number of outputs. First comes the motion of the whole
     clip (some hundred bytes a frame), then its rendering; the clip is read again only where a layout shows it.
     """
-    settings, progress = settings or Settings(), progress or (lambda *_: None)
+    settings, progress = (settings or Settings()).agreed(engine), progress or (lambda *_: None)
     source, driving = Path(source), Path(driving)
-    check_motion(engine, settings.mode, settings.adapt_scale)
     check_asked(source, driving, outputs, settings)
     check_stage(engine, settings)
     begun, runner = time.perf_counter(), Runner(engine)

@@ -28,6 +28,9 @@ def check_asked(source: Path, driving: Path, outputs: list[Output], settings: Se
             f"{driving} is a pickle, which may run code when it is read: it stays closed.",
             "Take the clip that it was made from.",
         )
+    timed = settings.begin or settings.end is not None or settings.audio_track is not None
+    if is_motion(driving) and timed:
+        raise FommError(f"{driving} is a motion file.", "--start, --end and --audio-track are for clips.")
     drivings = [clip for _, clip in settings.paste.drive] if settings.paste else []
     parse_background(settings.background)
     if settings.mask is not None and settings.matte is not None:
@@ -54,7 +57,7 @@ def check_asked(source: Path, driving: Path, outputs: list[Output], settings: Se
 
 def check_settings(settings: Settings) -> None:
     """Refuse words that mean nothing."""
-    if settings.mode == "relative" or not settings.controls.idle:
+    if settings.carrying[0] == "relative" or not settings.controls.idle:
         parse_anchor(settings.anchor)
     if settings.end is not None and settings.end <= settings.begin:
         raise FommError("Nothing lies between --start and --end.", "--end is counted from the clip's begin, too.")
@@ -72,8 +75,6 @@ def check_inputs(source: Path, driving: Path, outputs: list[Output], settings: S
         check_picture(source, picture)
         _check_box(settings.crop_source, (picture.shape[0], picture.shape[1]))
     if is_motion(driving):
-        if settings.begin or settings.end is not None or settings.audio_track is not None:
-            raise FommError(f"{driving} is a motion file.", "--start, --end and --audio-track are for clips.")
         return
     info = probe(driving, settings.fps)
     _check_box(settings.crop_driving, (info.height, info.width))

@@ -99,7 +99,7 @@ def redirect_clip(
     if initial is not None and len(motion) == 1:
         initial = family.resting(initial)
     driven = pick(steered.motion.poses, slice(0, len(matrices)))
-    moved = family.redirect(poses, driven, initial, settings.mode)
+    moved = family.redirect(poses, driven, initial, settings.carrying[0])
     side = engine.output_size[0]
     mask = affine.border_mask(side, max(1, round(BORDER * side)), max(1, round(FADE * side)))
     mark = mark_of(engine, source, [driving.path], settings)

@@ -45,7 +45,7 @@ class Role:
         if initial is not None and len(self.seen) == 1:
             initial = self.scene.family.resting(initial)
         poses = pick(self.steered.motion.poses, span)
-        return poses, self.scene.transfer(poses, initial, self.settings.mode, self.settings.adapt_scale)
+        return poses, self.scene.transfer(poses, initial, *self.settings.carrying)
 
 
 def cast(
@@ -97,7 +97,7 @@ def _fitted(roles: Sequence[Role], lead: Motion, extend: str) -> list[Role]:
 
 def steer_for(pose: Any, motion: Motion, settings: Settings) -> tuple[Anchor | None, Steered]:
     """The motion as a source of this pose takes it, and its frame that stands for the pose, None if none does."""
-    if settings.mode != "relative":
+    if settings.carrying[0] != "relative":
         if motion.relative:
             raise FommError("This motion was extracted with --private: it is relative.", "Use --mode relative.")
         if settings.controls.idle:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import NamedTuple
 
 from fomm_cli.boxes import Box
+from fomm_cli.engine.base import Engine, check_motion, usual_motion
 from fomm_cli.errors import FommError, nearest
 from fomm_cli.media.image import Frame
 from fomm_cli.motion.controls import Controls
@@ -77,10 +78,10 @@ class Face(NamedTuple):
 
 @dataclass(frozen=True)
 class Settings:
-    """How to animate; what each means stands in `docs/animate.md`."""
+    """How to animate; what each means stands in `docs/animate.md`. Mode and scale are the weights' own where None."""
 
-    mode: str = "relative"
-    adapt_scale: bool = True
+    mode: str | None = None
+    adapt_scale: bool | None = None
     anchor: str = "auto"
     crop_source: str = "auto"
     crop_driving: str = "auto"
@@ -107,6 +108,18 @@ class Settings:
     end: Fraction | None = None
     audio_track: int | None = None
     allow_damaged: bool = False
+
+    def agreed(self, engine: Engine) -> Settings:
+        """The same with the weights' own mode and scale where nobody said; FommError for what they do not have."""
+        mode, scaled = usual_motion(engine)
+        mode, scaled = self.mode or mode, scaled if self.adapt_scale is None else self.adapt_scale
+        check_motion(engine, mode, scaled)
+        return replace(self, mode=mode, adapt_scale=scaled)
+
+    @property
+    def carrying(self) -> tuple[str, bool]:
+        """(mode, adapt_scale), as agreed."""
+        return self.mode or "relative", self.adapt_scale is not False
 
 
 @dataclass

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
-from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -27,19 +26,25 @@ from fomm_cli.commands.controls import (
 )
 from fomm_cli.commands.options import (
     NONE,
+    AdaptScale,
+    AllowDamaged,
     Audio,
+    AudioTrack,
     Crf,
     Device,
+    End,
     EngineChoice,
     EngineName,
     FaceNetwork,
+    FamilyOptions,
     Force,
     Json,
     Layout,
-    Mode,
+    ModeChoice,
     Offline,
     Precision,
     PrecisionName,
+    Start,
     Weights,
     Who,
 )
@@ -76,7 +81,7 @@ T = TypeVar("T")
 UNMARKED = "Without a mark nothing in the file says that it was made by a network: say so where you show it."
 
 if TYPE_CHECKING:
-    from fomm_cli.animate.clip import Report
+    from fomm_cli.animate.clip import Report, Settings
     from fomm_cli.engine.base import Engine
 
 
@@ -93,10 +98,8 @@ def animate(
         help="mp4, webm, mov, mkv, gif, webp, apng, or no suffix: a folder of png.",
     ),
     weights: Weights = None,
-    mode: Mode | None = typer.Option(None, "--mode", help="Of the motion; the weights' own, mostly relative."),
-    adapt_scale: bool | None = typer.Option(
-        None, "--adapt-scale/--no-adapt-scale", help="Relative: fit movements to the source's size, or not."
-    ),
+    mode: ModeChoice = None,
+    adapt_scale: AdaptScale = None,
     anchor: str = typer.Option(
         "auto", "--anchor", metavar="auto|first|N", help="The driving frame that stands for the source's pose."
     ),
@@ -117,9 +120,7 @@ def animate(
     feather: Feather = 0.1,
     colour_match: ColourChoice = ColourMatch.BORDER,
     face_detector: FaceNetwork = None,
-    options: list[str] = typer.Option(
-        [], "--set", metavar="KEY=VALUE", help="An option of these weights' family, as their page says. Repeatable."
-    ),
+    options: FamilyOptions = NONE,
     motion_scale: MotionScale = 1.0,
     head: Head = 1.0,
     expression: Expression = 1.0,
@@ -130,15 +131,11 @@ def animate(
     force_motion: ForceMotion = False,
     layout: Layout = typer.Option(Layout.RESULT, "--layout", help="What the output shows."),
     audio: Audio = typer.Option(Audio.DRIVING, "--audio", help="The sound."),
-    audio_track: int | None = typer.Option(
-        None, "--audio-track", metavar="N", min=1, help="Which sound track, from 1; else the clip's default one."
-    ),
-    start: str = typer.Option("0", "--start", metavar="TIME", help="Where in the clip to begin: 83.5 or 1:23.5."),
-    end: str | None = typer.Option(None, "--end", metavar="TIME", help="Where in the clip to stop."),
+    audio_track: AudioTrack = None,
+    start: Start = "0",
+    end: End = None,
     fps: str | None = typer.Option(None, "--fps", metavar="RATE", help="Of a folder of pictures: 24 or 30000/1001."),
-    allow_damaged: bool = typer.Option(
-        False, "--allow-damaged", help="Use what can be read of a damaged clip, with a warning."
-    ),
+    allow_damaged: AllowDamaged = False,
     crf: Crf = 18,
     background: Background = "keep",
     mask: Mask = None,
@@ -170,7 +167,6 @@ def animate(
     from fomm_cli.animate.inputs import check_inputs
     from fomm_cli.animate.settings import parse_anchor, parse_size, parse_time
     from fomm_cli.commands.progress import frame_progress
-    from fomm_cli.engine.base import usual_motion
     from fomm_cli.media.write import check_suffix
 
     steering = controls(motion_scale, head, expression, lock, smooth, clamp, loop)
@@ -188,7 +184,8 @@ def animate(
     if fps is not None and not driving.is_dir():
         raise UsageError(f"--fps: {driving} has times of its own; --fps is for folders of pictures.")
     settings = Settings(
-        mode="relative" if mode is None else mode.value,
+        mode=mode,
+        adapt_scale=adapt_scale,
         anchor=anchor,
         crop_source=crop_source,
         crop_driving=crop_driving,
@@ -220,19 +217,13 @@ def animate(
     check_inputs(source, driving, outputs, settings)
     console = Console(stderr=True, highlight=False)
     runner = opened(weights, device, engine, precision, console, cuda_graphs)
-    usual_mode, usual_scale = usual_motion(runner)
-    settings = replace(
-        settings,
-        mode=usual_mode if mode is None else mode.value,
-        adapt_scale=usual_scale if adapt_scale is None else adapt_scale,
-    )
     with frame_progress(console) as progress:
         report = animate_clip(runner, source, driving, outputs, settings, progress)
     tell(report, console)
     if mark == MarkKind.NONE:
         console.print(UNMARKED, soft_wrap=True)
     if as_json:
-        typer.echo(json.dumps(document(report, runner, settings.mode), indent=2))
+        typer.echo(json.dumps(document(report, runner, settings), indent=2))
     else:
         typer.echo(str(path))
 
@@ -271,7 +262,7 @@ def demo(
         report = animate_clip(runner, source, driving, outputs, settings, progress)
     tell(report, console)
     if as_json:
-        typer.echo(json.dumps(document(report, runner, "relative"), indent=2))
+        typer.echo(json.dumps(document(report, runner, settings), indent=2))
     else:
         for output in outputs:
             typer.echo(str(output.path))
@@ -317,7 +308,7 @@ def tell(report: Report, console: Any) -> None:
     console.print(" · ".join(parts), markup=False, soft_wrap=True)
 
 
-def document(report: Report, runner: Engine, mode: str) -> dict[str, Any]:
+def document(report: Report, runner: Engine, settings: Settings) -> dict[str, Any]:
     """The report for machines."""
     return {
         "outputs": [str(path) for path in report.outputs],
@@ -326,7 +317,7 @@ def document(report: Report, runner: Engine, mode: str) -> dict[str, Any]:
         "rate": str(report.rate),
         "variable_rate": report.variable_rate,
         "sound": report.has_audio,
-        "mode": mode,
+        "mode": settings.agreed(runner).mode,
         "anchor": report.anchor,
         "pose_distance": report.distance,
         "crop_source": list(report.crop_source),

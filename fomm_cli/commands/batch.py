@@ -27,19 +27,25 @@ from fomm_cli.commands.controls import (
 )
 from fomm_cli.commands.options import (
     NONE,
+    AdaptScale,
+    AllowDamaged,
     Audio,
+    AudioTrack,
     Crf,
     Device,
+    End,
     EngineChoice,
     EngineName,
     FaceNetwork,
+    FamilyOptions,
     Force,
     Json,
     Layout,
-    Mode,
+    ModeChoice,
     Offline,
     Precision,
     PrecisionName,
+    Start,
     Weights,
 )
 from fomm_cli.commands.pictures import (
@@ -80,10 +86,8 @@ def batch(
         "{source}-{driving}.mp4", "--name", metavar="PATTERN", help="Of results: {source}, {driving}, {index}."
     ),
     weights: Weights = None,
-    mode: Mode = typer.Option(Mode.RELATIVE, "--mode", help="Of the motion."),
-    adapt_scale: bool = typer.Option(
-        True, "--adapt-scale/--no-adapt-scale", help="Relative: fit movements to the source's size."
-    ),
+    mode: ModeChoice = None,
+    adapt_scale: AdaptScale = None,
     anchor: str = typer.Option(
         "auto", "--anchor", metavar="auto|first|N", help="The driving frame that stands for the source's pose."
     ),
@@ -102,6 +106,7 @@ def batch(
     feather: Feather = 0.1,
     colour_match: ColourChoice = ColourMatch.BORDER,
     face_detector: FaceNetwork = None,
+    options: FamilyOptions = NONE,
     motion_scale: MotionScale = 1.0,
     head: Head = 1.0,
     expression: Expression = 1.0,
@@ -112,6 +117,10 @@ def batch(
     force_motion: ForceMotion = False,
     layout: Layout = typer.Option(Layout.RESULT, "--layout", help="What results show."),
     audio: Audio = typer.Option(Audio.DRIVING, "--audio", help="The sound."),
+    audio_track: AudioTrack = None,
+    start: Start = "0",
+    end: End = None,
+    allow_damaged: AllowDamaged = False,
     crf: Crf = 18,
     background: Background = "keep",
     mark: MarkChoice = MarkKind.TAG,
@@ -149,7 +158,7 @@ def batch(
     from fomm_cli.animate.batch import Wishes, animate_batch
     from fomm_cli.animate.crops import check_crop
     from fomm_cli.animate.overview import overview
-    from fomm_cli.animate.settings import Settings, parse_anchor, parse_size
+    from fomm_cli.animate.settings import Settings, parse_anchor, parse_size, parse_time
     from fomm_cli.animate.worklist import gather, product, read_pairs
     from fomm_cli.animate.worklist import zipped as in_order
     from fomm_cli.commands.animate import _usage, opened
@@ -215,6 +224,11 @@ def batch(
         mark=str(mark),
         badge=None if badge is None else str(badge),
         sign=credentials(sign, key, timestamp),
+        options=tuple(options),
+        begin=_usage("--start", parse_time, start),
+        end=None if end is None else _usage("--end", parse_time, end),
+        audio_track=audio_track,
+        allow_damaged=allow_damaged,
     )
     wishes = Wishes(weights, layout, redo, retry_failed, force, stop_on_error, _bytes(cache))
     with frame_progress(console) as progress:

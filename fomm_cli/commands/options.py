@@ -92,6 +92,26 @@ FaceNetwork = Annotated[
     Path | None,
     typer.Option("--face-detector", metavar="FILE", help="Finds faces instead of the bundled network RFB-320."),
 ]
+AudioTrack = Annotated[
+    int | None,
+    typer.Option("--audio-track", metavar="N", min=1, help="Which sound track, from 1; else the clip's default one."),
+]
+Start = Annotated[str, typer.Option("--start", metavar="TIME", help="Where in the clip to begin: 83.5 or 1:23.5.")]
+End = Annotated[str | None, typer.Option("--end", metavar="TIME", help="Where in the clip to stop.")]
+AllowDamaged = Annotated[
+    bool, typer.Option("--allow-damaged", help="Use what can be read of a damaged clip, with a warning.")
+]
+FamilyOptions = Annotated[
+    list[str],
+    typer.Option(
+        "--set", metavar="KEY=VALUE", help="An option of these weights' family, as their page says. Repeatable."
+    ),
+]
+ModeChoice = Annotated[Mode | None, typer.Option("--mode", help="Of the motion; the weights' own, mostly relative.")]
+AdaptScale = Annotated[
+    bool | None,
+    typer.Option("--adapt-scale/--no-adapt-scale", help="Relative: fit movements to the source's size, or not."),
+]
 Crf = Annotated[int, typer.Option("--crf", min=0, max=63, help="Video quality; lower is better and larger.")]
 Offline = Annotated[
     bool, typer.Option("--offline", callback=_offline, help="Fetch nothing: what is not here yet is refused.")

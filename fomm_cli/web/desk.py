@@ -19,7 +19,7 @@ from fomm_cli.animate.scene import Scene, open_scene
 from fomm_cli.animate.settings import Output, Progress, Still
 from fomm_cli.animate.whole import Stage, check_stage, open_stage
 from fomm_cli.boxes import Box
-from fomm_cli.engine.base import Engine, check_motion, usual_motion
+from fomm_cli.engine.base import Engine, usual_motion
 from fomm_cli.errors import FommError
 from fomm_cli.media.badge import badged
 from fomm_cli.model.family import FRAMING
@@ -66,7 +66,7 @@ class Desk:
         name = given.get("weights", "") if isinstance(given, dict) else ""
         engine = self.engines.get(name if isinstance(name, str) else "")
         asked = read(given, usual_motion(engine), self.rules.badge)
-        check_motion(engine, asked.settings.mode, asked.settings.adapt_scale)
+        asked = asked._replace(settings=asked.settings.agreed(engine))
         engine.family.configured(asked.settings.options)
         check_stage(engine, asked.settings)
         return asked

@@ -105,7 +105,7 @@ class Stage:
         source = self.vault.find(visitor_of(socket), given.get("source"))
         scene = await run_in_threadpool(self.desk.scene, source, asked)
         settings = asked.settings
-        return Live(scene, settings.controls, settings.mode, settings.adapt_scale, settings.badge)
+        return Live(scene, settings.controls, *settings.carrying, settings.badge)
 
 
 def _answer(live: Live, data: bytes) -> bytes:
