@@ -12,7 +12,11 @@ from fomm_cli.animate.runner import Runner
 from fomm_cli.animate.scene import Scene
 from fomm_cli.animate.settings import Settings
 from fomm_cli.animate.stream import batched
+from fomm_cli.animate.subject import MOTION, cut_out
+from fomm_cli.detectors.matte import matte as by_network
 from fomm_cli.engine.choose import as_engine
+from fomm_cli.errors import FommError
+from fomm_cli.media.cutout import Alpha, bled
 from fomm_cli.media.image import Frame
 from fomm_cli.model.pose import pick
 from fomm_cli.motion.motion import Anchor, Motion
@@ -34,6 +38,8 @@ class Animator:
                  None for the first frame of each call of `frames`. See `find_anchor`.
     size         shorter side of the frames that come out, in pixels, or "source": as large as the part of the picture
                  that is animated; None = the network's. Larger ones show the picture itself, moved by the network.
+    matte        what is the source's subject, shown alone, in frames (H, W, 4) with transparency: "motion", what the
+                 model would move; the name of a network of rembg; or a mask, uint8 (H, W), 255 = the subject
     batch        frames computed at a time, None = the engine's choice; halved by itself when memory runs out. Frames
                  come out once their batch is full: give 1 to a live source.
 
@@ -49,10 +55,18 @@ class Animator:
         anchor: Any | None = None,
         batch: int | None = None,
         size: int | str | None = None,
+        matte: str | Alpha | None = None,
     ) -> None:
         self.runner = Runner(as_engine(model), batch)
         self.mode, self.adapt_scale = Settings(mode, adapt_scale).agreed(self.runner.engine).carrying
         self.scene = Scene(self.runner, source, frames=size)
+        if isinstance(matte, str) and matte == MOTION:
+            cut_out([self.scene])
+        elif matte is not None:
+            alpha = by_network(source, matte) if isinstance(matte, str) else matte
+            if alpha.shape != source.shape[:2]:
+                raise FommError(f"The mask is {alpha.shape}, the source {source.shape[:2]}.", "Make both of one size.")
+            self.scene.cut_out(bled(source, alpha), alpha)
         self.anchor = self.detect([anchor]) if isinstance(anchor, np.ndarray) else anchor
         self._follows_first = anchor is None
 

@@ -9,6 +9,7 @@ from fomm_cli.animate.crops import WORDS, crop_box
 from fomm_cli.animate.layouts import LAYOUTS
 from fomm_cli.animate.scene import check_picture, is_clip, read_source
 from fomm_cli.animate.settings import Output, Settings, parse_anchor
+from fomm_cli.animate.subject import MOTION
 from fomm_cli.detectors.matte import check_matte
 from fomm_cli.errors import FommError, nearest
 from fomm_cli.files.disk import check_distinct, check_free
@@ -37,7 +38,7 @@ def check_asked(source: Path, driving: Path, outputs: list[Output], settings: Se
         raise FommError("--mask and --matte both say where the subject is.", "Give one of them.")
     if (settings.mask is not None or settings.matte is not None) and settings.background == "keep":
         raise FommError("A mask tells subject from background, which is kept.", "Say what becomes of it: --background.")
-    if settings.matte is not None:
+    if settings.matte not in (None, MOTION):
         check_matte(settings.matte)
     if settings.crop_json is not None:
         check_distinct(settings.crop_json, source, driving, *drivings, *(Path(path) for path, _ in outputs))

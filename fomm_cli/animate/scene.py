@@ -91,6 +91,13 @@ class Scene:
         self.encoded: Any = None
         self._enlarger: Enlarger | None = None
 
+    def cut_out(self, picture: Frame, alpha: Alpha) -> None:
+        """Go on with the same picture cut out: its colours beyond the edge, and its transparency."""
+        check_flow(self.runner.engine, self.turned, "--background")
+        self.picture, self.alpha, self.needs_rest = picture, alpha, True
+        self.source = fit(picture, self.runner.engine.size, self._box)
+        self.pose = self.runner.detect([self.source])
+
     @property
     def turned(self) -> bool:
         """Whether the crop does not stand upright."""
@@ -149,13 +156,17 @@ class Scene:
         return self._enlarger(parts[0])
 
     @property
+    def _box(self) -> Box | None:
+        """As `fit` takes it: None for the middle, to fractions of a pixel."""
+        return self._crop if isinstance(self._crop, Box) else None
+
+    @property
     def still(self) -> NDArray[np.uint8]:
         """The source as large as frames are, its transparency in a fourth channel where it has any."""
-        box = self._crop if isinstance(self._crop, Box) else None
-        colours = fit(self.picture, self.size, box)
+        colours = fit(self.picture, self.size, self._box)
         if self.alpha is None:
             return colours
-        shown = fit(np.repeat(self.alpha[..., None], 3, axis=2), self.size, box)
+        shown = fit(np.repeat(self.alpha[..., None], 3, axis=2), self.size, self._box)
         return np.dstack([colours, shown[..., :1]])
 
 

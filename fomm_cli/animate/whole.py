@@ -16,6 +16,7 @@ from fomm_cli.animate.patch import Patch
 from fomm_cli.animate.runner import Runner
 from fomm_cli.animate.scene import Scene, check_picture, open_picture, open_scene, shrunk, source_crop
 from fomm_cli.animate.settings import Paste, Settings
+from fomm_cli.animate.subject import MOTION, cut_out
 from fomm_cli.boxes import Box, overlap
 from fomm_cli.detectors.matte import matte
 from fomm_cli.engine.base import Engine
@@ -96,9 +97,10 @@ def open_stage(
 ) -> Stage:
     """The stage of a picture file. With `clips` a video stands for its first frame."""
     family, engine, paste = family or runner.engine.family, runner.engine, settings.paste
-    cut = None if settings.background == "keep" else _cut(path, settings)
+    by_motion = settings.matte == MOTION and settings.background != "keep"
+    cut = None if settings.background == "keep" or by_motion else _cut(path, settings)
     if paste is None:
-        return open_scene(
+        scene = open_scene(
             runner,
             path,
             settings.crop_source,
@@ -110,6 +112,9 @@ def open_stage(
             settings.detail,
             cut,
         )
+        if by_motion:
+            cut_out([scene], settings.background != "freeze")
+        return scene
     picture, alpha = (open_picture(path, clips, settings.max_size), None) if cut is None else cut
     warnings: list[str] = []
     if paste.faces or settings.crop_source == "auto":
@@ -124,6 +129,8 @@ def open_stage(
     heads = seen_heads(picture, [scene.box for scene in scenes], engine, settings.face_detector)
     for scene, head in zip(scenes, heads, strict=True):
         scene.head = head
+    if by_motion:
+        cut_out(scenes, settings.background != "freeze")
     stage = Whole(scenes, paste, warnings)
     stage.path = path
     return stage

@@ -108,7 +108,7 @@ Background = Annotated[
     typer.Option(
         "--background",
         metavar="keep|freeze|alpha|COLOUR|FILE",
-        help="Behind a subject cut out by transparency or --mask.",
+        help="Behind a subject cut out by transparency, --mask or --matte.",
         rich_help_panel=_PANEL,
     ),
 ]
@@ -119,7 +119,10 @@ Mask = Annotated[
 Matte = Annotated[
     str | None,
     typer.Option(
-        "--matte", metavar="NAME", help="Let a network of rembg (extra matte) find it: u2net.", rich_help_panel=_PANEL
+        "--matte",
+        metavar="motion|NAME",
+        help="Find it: what the weights would move, or by a network of rembg (extra matte).",
+        rich_help_panel=_PANEL,
     ),
 ]
 CropJson = Annotated[

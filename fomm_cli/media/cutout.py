@@ -44,7 +44,7 @@ def read_cutout(path: Path, mask: Path | None = None, bleed: bool = True) -> tup
     if not seen or pixels[..., 3].min() == 255:
         raise FommError(
             f"{path} has no transparency: what is background is not known.",
-            "Give a mask, white where the subject is: --mask FILE. Or let rembg find it: --matte u2net.",
+            "Give a mask, white where the subject is: --mask FILE. Or let it be found: --matte motion.",
         )
     alpha = np.ascontiguousarray(pixels[..., 3])
     return bled(np.ascontiguousarray(pixels[..., :3]), alpha) if bleed else read_image(path), alpha
