@@ -16,7 +16,7 @@ from fomm_cli.config.schema import Config
 from fomm_cli.engine import layers
 from fomm_cli.engine import winograd as bottleneck
 from fomm_cli.engine.fused_network import FusedNetwork
-from fomm_cli.engine.layers import Conv, Doubling, MeanHead, Phases, gather, packs, rows
+from fomm_cli.engine.layers import Conv, Doubling, Head, MeanHead, Phases, gather, packs, rows
 from fomm_cli.engine.winograd import Scratch, Transforms, Winograd, WinogradBottleneck, best_tile, gains
 from fomm_cli.model.blocks import ResBlock, UpBlock
 from fomm_cli.model.first_order.network import FirstOrderModel
@@ -218,13 +218,16 @@ def test_doubling_inside_the_kernel_is_exact(size: tuple[int, int], packed: bool
         torch.testing.assert_close(Doubling(weight, bias, like, packed)(x), truth, rtol=1e-5, atol=1e-5)
 
 
-def test_kernel_columns_are_the_kernel() -> None:
+@pytest.mark.parametrize("packed", PACKED)
+@pytest.mark.parametrize("outputs", [1, 3, 11, 16, 17])
+def test_a_head_is_its_convolution(outputs: int, packed: bool) -> None:
     torch.manual_seed(0)
-    weight = torch.randn(3, 5, 7, 7, dtype=torch.float64)
-    x = torch.randn(1, 5, 9, 11, dtype=torch.float64)
-    parts = F.pad(F.conv2d(x, layers.columns(weight), padding=(3, 0)), (3, 3))
-    total = sum(parts[:, 3 * i : 3 * i + 3, :, i : i + 11] for i in range(7))
-    torch.testing.assert_close(total, F.conv2d(x, weight, padding=3))
+    conv = nn.Conv2d(5, outputs, 7, padding=3)
+    x = torch.randn(2, 5, 9, 11).contiguous(memory_format=torch.channels_last)
+    head = Head(*layers.plain(conv), torch.empty(0), packed)
+    assert (head.taps == 7) is (outputs in {1, 3}), "by kernel columns"
+    with torch.inference_mode():
+        torch.testing.assert_close(head(x), conv(x), rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("padding", [0, 3])

@@ -3,8 +3,8 @@
 What is done to it, each step exact up to rounding: batch norms folded into the convolutions (in float64), those before
 a convolution as one affine-and-ReLU; channels_last from end to end; the doubling of the up blocks inside their kernels;
 the heads of a network in one convolution, the detector's Jacobians without maps; all candidates of all frames warped
-through one grid; the source's features gathered, dimmed and laid out in one pass; the last convolution, which has three
-outputs, by kernel columns.
+through one grid; the source's features gathered, dimmed and laid out in one pass; convolutions of few outputs in whole
+vectors, the last one, which has three, by kernel columns.
 
 Keypoints and everything that is a coordinate stay in float32 whatever the precision: the detector divides by a
 temperature of 0.1, which makes pixels of the rounding of its logits.
@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fomm_cli.engine import layers
-from fomm_cli.engine.layers import Conv, Doubling, MeanHead, Phases, gather, packs, rows
+from fomm_cli.engine.layers import Conv, Doubling, Head, MeanHead, Phases, gather, packs, rows
 from fomm_cli.engine.winograd import WinogradBottleneck, best_tile, gains
 from fomm_cli.model.blocks import AntiAliasDownsample, Hourglass, ResBlock, SameBlock
 from fomm_cli.model.first_order.network import FirstOrderModel
@@ -120,8 +120,8 @@ class FusedNetwork:
         like = self._like(self.precision)
         self.dense_down = _downsample(dense.down)
         self.dense_hourglass = FusedHourglass(dense.hourglass, like, min(self.size) // dense.down.stride, self.packed)
-        heads = (dense.mask,) if dense.occlusion is None else (dense.mask, dense.occlusion)
-        self.dense_heads = Conv(*layers.merged(*heads), like, packed=self.packed)
+        heads = [dense.mask] if dense.occlusion is None else [dense.mask, dense.occlusion]
+        self.dense_heads = [Head(*layers.plain(head), like, self.packed) for head in heads]
 
     def _generator(self, model: FirstOrderModel, winograd: bool | None) -> None:
         generator = model.generator
@@ -144,10 +144,7 @@ class FusedNetwork:
         weight, bias = layers.plain(generator.final)
         largest = weight.shape[1] * self.size[0] * self.size[1] * like.itemsize  # bytes of the widest map of a frame
         self.group = max(1, _GROUP_BYTES // largest) if self.device.type == "cpu" else sys.maxsize
-        self.final_taps = weight.shape[3]
-        weight = layers.columns(weight)
-        self.final = Conv(weight, weight.new_zeros(weight.shape[0]), like, packed=self.packed)
-        self.final_bias = bias.to(exact)[:, None, None]
+        self.final = Head(weight, bias, like, self.packed)
 
     def _like(self, dtype: torch.dtype) -> Tensor:
         return torch.empty(0, device=self.device, dtype=dtype)
@@ -214,10 +211,9 @@ class FusedNetwork:
         warped = warp_candidates(small, flows, self.config.align_corners)  # (B, K+1, 3, h, w)
         x[..., 1:] = warped.permute(0, 3, 4, 1, 2)
         features = self.dense_hourglass(x.flatten(3).permute(0, 3, 1, 2))
-        logits = self.dense_heads(features).float().contiguous()  # (B, K+1 (+1), h, w)
-        mask = logits[:, :num].softmax(dim=1)
-        flow = (mask.unsqueeze(-1) * flows).sum(dim=1)
-        return flow, logits[:, num:].sigmoid() if logits.shape[1] > num else None
+        mask, *occlusion = (head(features) for head in self.dense_heads)  # (B, K+1, h, w), (B, 1, h, w)
+        flow = (mask.softmax(dim=1).unsqueeze(-1) * flows).sum(dim=1)
+        return flow, occlusion[0].sigmoid() if occlusion else None
 
     def _candidates(self, source: Keypoints, driving: Keypoints, height: int, width: int) -> Tensor:
         """M z + (p_s - M p_d), M = J_s J_d^-1, for each keypoint; the identity for the background."""
@@ -258,17 +254,7 @@ class FusedNetwork:
         """What follows the bottleneck."""
         for up in self.up_blocks:
             x = up(x)
-        return self._shift_sum(self.final(x)).add_(self.final_bias).sigmoid_()
-
-    def _shift_sum(self, parts: Tensor) -> Tensor:
-        """Adds the kernel columns' parts (B, taps * C, H, W), each shifted to where its column looks, in float32."""
-        taps = self.final_taps
-        channels, width = parts.shape[1] // taps, parts.shape[3]
-        padded = F.pad(parts.contiguous(), (taps // 2, taps // 2))
-        total = padded[:, :channels, :, :width].float()
-        for tap in range(1, taps):
-            total += padded[:, tap * channels : (tap + 1) * channels, :, tap : tap + width]
-        return total.contiguous()
+        return self.final(x).sigmoid_()
 
 
 class FusedHourglass:

@@ -144,6 +144,43 @@ class Conv:
         return ops._convolution_pointwise(x, self.weight, self.bias, *where, after or "none", [], "")
 
 
+_LANES = 8  # of AVX2, whose convolutions take half as long again where outputs are no multiple of them
+
+
+class Head:
+    """A convolution with few outputs: (B, C, H, W), channels_last, to (B, outputs, H, W), contiguous, in float32.
+
+    Its outputs are filled up to whole vectors; where that would leave most of them empty, by kernel columns instead:
+    see `columns`.
+
+    weight  (out, in, k, k), k odd
+    """
+
+    def __init__(self, weight: Tensor, bias: Tensor, like: Tensor, packed: bool | None = None) -> None:
+        self.outputs, taps = weight.shape[0], weight.shape[3]
+        pad = taps // 2
+        self.taps = taps if _vectors(self.outputs * taps) < 0.7 * taps * _vectors(self.outputs) else 1
+        if self.taps > 1:
+            weight = columns(weight)
+            bias = F.pad(bias, [pad * self.outputs] * 2)  # with the middle column, which is always inside
+        more = _LANES * _vectors(len(weight)) - len(weight)
+        weight, bias = F.pad(weight, (0, 0, 0, 0, 0, 0, 0, more)), F.pad(bias, (0, more))
+        self.conv = Conv(weight, bias, like, padding=(pad, 0 if self.taps > 1 else pad), packed=packed)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        parts, size, width = self.conv(x).permute(0, 2, 3, 1), self.outputs, x.shape[3]
+        if self.taps > 1:
+            parts = F.pad(parts, (0, 0, self.taps // 2, self.taps // 2))
+        total = parts[:, :, :width, :size].float()
+        for tap in range(1, self.taps):
+            total += parts[:, :, tap : tap + width, tap * size : (tap + 1) * size]
+        return total.permute(0, 3, 1, 2).contiguous()
+
+
+def _vectors(outputs: int) -> int:
+    return -(-outputs // _LANES)
+
+
 class Doubling:
     """Nearest doubling, 3x3 convolution, ReLU, as two steps: for maps too small to gain from `Phases`."""
 
@@ -196,14 +233,14 @@ class MeanHead:
         batch, num, height, width = heatmap.shape
         pad = self.padding
         x = F.pad(x.permute(0, 2, 3, 1), (0, 0, pad, pad, pad, pad))
-        # shifted along its rows a heat map meets each kernel column; kernel rows are where in x a product begins
+        # shifted along its rows a heat map meets each kernel column; kernel rows are x itself, begun that much later
         shifted = heatmap.new_zeros((batch, self.taps, num, height, x.shape[2]))
         for column in range(self.taps):
             shifted[:, column, ..., column : column + width] = heatmap
         shifted = shifted.view(batch, self.taps * num, -1)
-        means = [torch.bmm(shifted, x[:, row : row + height].flatten(1, 2)) for row in range(self.taps)]
-        mean = torch.stack(means).unflatten(2, (self.taps, num))  # (rows, B, columns, K, C)
-        return torch.baddbmm(self.bias, mean.permute(3, 1, 0, 2, 4).flatten(2), self.weight).transpose(0, 1)
+        begun = x.unfold(1, height, 1).permute(0, 4, 2, 1, 3).reshape(batch, shifted.shape[2], -1)  # one product of all
+        mean = torch.bmm(shifted, begun).view(batch, self.taps, num, self.taps, -1)  # (B, columns, K, rows, C)
+        return torch.baddbmm(self.bias, mean.permute(2, 0, 3, 1, 4).flatten(2), self.weight).transpose(0, 1)
 
 
 def rows(features: Tensor) -> Tensor:
