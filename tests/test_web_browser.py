@@ -20,7 +20,7 @@ from fomm_cli.files.disk import ASSETS
 from fomm_cli.media.video import probe
 from tests.browser import begin, click, numbers, put, saved, settled, wait
 from tests.clips import shades, write_clip
-from tests.web import until
+from tests.web import SlowEngine, houses, listening, until
 
 pytestmark = pytest.mark.browser
 
@@ -277,14 +277,25 @@ def pixels(browser: Any, canvas: str) -> list[int]:
 
 
 COUNTED = """
-    window.flying = window.most = 0;
+    window.flying = window.most = window.late = window.back = 0;
+    window.gone = {};
+    const number = (data) => new DataView(data.buffer || data).getUint32(0, true);
     window.WebSocket = class extends WebSocket {
         send(data) {
-            if (typeof data !== 'string') most = Math.max(most, ++flying);
+            if (typeof data !== 'string') {
+                most = Math.max(most, ++flying);
+                gone[number(data)] = back;
+            }
             super.send(data);
         }
         set onmessage(hear) {
-            super.onmessage = (event) => { flying -= typeof event.data !== 'string'; hear(event); };
+            super.onmessage = (event) => {
+                if (typeof event.data !== 'string') {
+                    flying -= 1;
+                    late = Math.max(late, back++ - gone[number(event.data)]);
+                }
+                hear(event);
+            };
         }
     };
 """
@@ -304,7 +315,8 @@ def test_a_camera_drives_it(server: str, browser: Any) -> None:
     frames(browser, 50)
     told = wait(browser, "document.getElementById('live-pace').textContent")
     assert re.fullmatch(r"[\d.]+ fps · \d+ ms · \d+ % of frames passed over", told)
-    assert browser.execute_script("return most") == 1, "one frame in flight"
+    assert browser.execute_script("return most") <= 2, "one is computed while one is on its way"
+    assert browser.execute_script("return late") <= 1, "a frame waits for the one at hand, and for no other"
     drawn = """
         const out = document.getElementById('live-out');
         const seen = out.getContext('2d').getImageData(0, 0, out.width, out.height).data;
@@ -317,6 +329,22 @@ def test_a_camera_drives_it(server: str, browser: Any) -> None:
     click(browser, "live-start")
     wait(browser, "document.getElementById('record').disabled")
     assert [entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE"] == []
+
+
+def test_behind_a_slow_engine_nothing_queues(browser: Any, tmp_path: Path) -> None:
+    with houses(tmp_path / "work") as build, listening(build(SlowEngine(0.1))) as address:
+        begin(browser, address)
+        browser.execute_script(COUNTED)
+        browser.find_element("css selector", "#source .example").click()
+        click(browser, "go-live")
+        click(browser, "live-start")
+        frames(browser, 12)
+        most, late, back = browser.execute_script("return [most, late, back]")
+        click(browser, "live-start")
+        browser.get("about:blank")
+    assert back >= 10
+    assert most <= 2
+    assert late <= 1, "from capture to answer two frames of the engine at most"
 
 
 def test_what_is_sent_is_moved_the_anchor_is_sought_and_the_picture_pops_out(server: str, browser: Any) -> None:

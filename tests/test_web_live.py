@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import struct
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Event, Semaphore
 from typing import Any
 
 import numpy as np
@@ -23,8 +25,9 @@ from fomm_cli.errors import FommError
 from fomm_cli.model.first_order.family import FirstOrder
 from fomm_cli.motion.controls import Controls
 from fomm_cli.web import live as stage
+from fomm_cli.web.inbox import Inbox, Pace
 from tests.engines import GreyEngine
-from tests.web import ADDRESS, House, houses
+from tests.web import ADDRESS, House, houses, until
 
 WS = ADDRESS.replace("http", "ws") + "/api/live"
 START = {"type": "start", "source": "portrait"}
@@ -50,9 +53,17 @@ def shown(data: bytes) -> float:
     return float(np.asarray(Image.open(io.BytesIO(data[12:]))).mean())
 
 
+def answered(socket: WebSocketTestSession) -> bytes:
+    """The next frame; the server asked for another before it came."""
+    assert socket.receive_json() == {"type": "next"}
+    return socket.receive_bytes()
+
+
 def said(socket: WebSocketTestSession) -> dict[str, object]:
     """The last thing the server says before it hangs up."""
-    answer: dict[str, object] = socket.receive_json()
+    answer: dict[str, object] = {"type": "next"}
+    while answer["type"] == "next":
+        answer = socket.receive_json()
     with pytest.raises(WebSocketDisconnect):
         socket.receive_json()
     return answer
@@ -109,17 +120,71 @@ def test_a_frame_for_a_frame(house: House) -> None:
         levels = []
         for number, level in enumerate((60, 60, 90)):
             socket.send_bytes(packed(number, level))
-            answer = socket.receive_bytes()
+            answer = answered(socket)
             assert struct.unpack("<Id", answer[:12]) == (number, 40.0 * number)
             levels.append(shown(answer))
         assert abs(levels[1] - levels[0]) < 0.5
         assert levels[2] > levels[0] + 15
         socket.send_json({"type": "anchor"})
         socket.send_bytes(packed(3, 90))
-        assert abs(shown(socket.receive_bytes()) - levels[0]) < 0.5
+        assert abs(shown(answered(socket)) - levels[0]) < 0.5
         socket.send_json(START | {"source": "person.jpg"})
         socket.send_bytes(packed(4, 90))
-        assert abs(shown(socket.receive_bytes()) - levels[0]) > 3, "another portrait"
+        assert abs(shown(answered(socket)) - levels[0]) > 3, "another portrait"
+
+
+class GatedEngine(GreyEngine):
+    """Renders a frame when it is let."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waits, self.gate = Event(), Semaphore(0)
+
+    def render(self, *given: Any) -> np.ndarray:
+        self.waits.set()
+        assert self.gate.acquire(timeout=60)
+        return super().render(*given)
+
+
+def test_a_slow_engine_takes_the_newest_frame_and_nothing_queues(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine, came, put = GatedEngine(), [], Inbox.put
+
+    def counted(inbox: Inbox, frame: bytes | None, words: str = "") -> None:
+        put(inbox, frame, words)
+        came.append(frame is not None)
+
+    monkeypatch.setattr(Inbox, "put", counted)
+    with houses(tmp_path / "work") as build, build(engine).visitor().websocket_connect(WS) as socket:
+        socket.receive_json()
+        socket.send_json(START)
+        socket.send_bytes(packed(0, 60))
+        assert engine.waits.wait(60)
+        tracemalloc.start()
+        for number in range(1, 201):
+            socket.send_bytes(packed(number, 60) + bytes(200_000))
+        until(lambda: sum(came) == 201, what="the last frame")
+        held, _ = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert held < 2_000_000, "of 40 MB"
+        socket.send_json({"type": "controls", "settings": {"head": 0.5}})
+        engine.gate.release(2)
+        numbers = [struct.unpack_from("<I", answered(socket))[0] for _ in range(2)]
+        assert numbers == [0, 200], "what came in between is passed over"
+        assert [what for what, _ in engine.calls].count("detect") == 3, "the source, and these"
+
+
+def test_the_next_frame_is_asked_for_as_long_before_as_it_takes_to_come() -> None:
+    pace = Pace()
+    assert pace.patience == 0, "at once, where nothing is known"
+    for _ in range(30):
+        pace.took(0.100)
+        pace.came(0.010)
+    assert pace.patience == pytest.approx(0.080, abs=1e-4)
+    for _ in range(30):
+        pace.came(0.500)
+    assert pace.patience == 0, "at once, where the way is longer than the work"
 
 
 @pytest.mark.parametrize(

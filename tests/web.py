@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,11 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import uvicorn
 from starlette.testclient import TestClient
 
 from fomm_cli.web.app import make_app
 from fomm_cli.web.desk import Desk
 from fomm_cli.web.rules import Rules
+from fomm_cli.web.serve import listen
 from fomm_cli.web.vault import Vault
 from tests.engines import GreyEngine
 
@@ -38,8 +41,12 @@ def until(found: Callable[[], Any], seconds: float = 60, what: str = "it") -> An
 class SlowEngine(GreyEngine):
     """Takes its time with every batch."""
 
+    def __init__(self, seconds: float = 0.05) -> None:
+        super().__init__()
+        self.seconds = seconds
+
     def render(self, *given: Any) -> np.ndarray:
-        time.sleep(0.05)
+        time.sleep(self.seconds)
         return super().render(*given)
 
 
@@ -74,6 +81,22 @@ def houses(work: Path) -> Iterator[Callable[..., House]]:
     finally:
         for house in made:
             house.close()
+
+
+@contextmanager
+def listening(house: House) -> Iterator[str]:
+    """The address of a server in this process, for a browser."""
+    door = listen("127.0.0.1", 18700)
+    server = uvicorn.Server(uvicorn.Config(house.app, log_level="warning", ws_per_message_deflate=False))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [door]})
+    thread.start()
+    try:
+        until(lambda: server.started, what="the start of the server")
+        yield f"http://127.0.0.1:{door.getsockname()[1]}/"
+    finally:
+        server.should_exit = server.force_exit = True
+        thread.join(30)
+        door.close()
 
 
 def upload(visitor: TestClient, path: Path, name: str | None = None) -> str:

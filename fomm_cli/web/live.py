@@ -1,10 +1,11 @@
-"""The camera of a visitor: one WebSocket, one frame in flight, one live visitor an engine.
+"""The camera of a visitor: one WebSocket, the newest frame, one live visitor an engine.
 
 The client speaks JSON: {"type": "start", "source": ID, "settings": {...}}, also for another source later, and then
 {"type": "controls", "settings": {...}} and {"type": "anchor", "seconds": 5} whenever it likes; a frame is binary:
-uint32 number, float64 time in ms (little-endian), then a JPEG. Each frame is answered by one with the same twelve
-bytes, before the next is looked at. The server says {"type": "wait", "place": N}, {"type": "ready"} and
-{"type": "error", "what": ..., "hint": ...}.
+uint32 number, float64 time in ms (little-endian), then a JPEG. A frame is answered by one with the same twelve bytes.
+The server says {"type": "wait", "place": N}, {"type": "ready"}, {"type": "error", "what": ..., "hint": ...}, and
+{"type": "next"} when it is time for another frame: one is computed while one is on its way. Of those that come unasked
+the newest is taken and the others are passed over.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import io
 import json
 import math
 import struct
+import time
 from typing import Any
 
 import numpy as np
@@ -27,6 +29,7 @@ from fomm_cli.media.image import BROKEN_IMAGE, Frame
 from fomm_cli.web.access import visitor_of
 from fomm_cli.web.answers import number
 from fomm_cli.web.desk import Desk
+from fomm_cli.web.inbox import Inbox, Pace
 from fomm_cli.web.vault import Vault
 
 HEADER = struct.Struct("<Id")
@@ -71,21 +74,32 @@ class Stage:
             self._line.remove(socket)
 
     async def _perform(self, socket: WebSocket) -> None:
-        live: Live | None = None
-        while True:
-            async with asyncio.timeout(SILENCE):
-                message = await socket.receive()
-            if message["type"] == "websocket.disconnect":
-                return
-            data = message.get("bytes")
-            if data is None:
-                live = await self._told(socket, live, message.get("text") or "")
-            elif live is None:
-                raise FommError("A frame came before the start.", "Say which source is to move first.")
-            else:
+        inbox, live = Inbox(), None
+        filling = asyncio.create_task(inbox.fill(socket))
+        pace, asked = Pace(), 0.0
+        try:
+            while True:
+                async with asyncio.timeout(SILENCE):
+                    said = await inbox.next()
+                if said is None:
+                    return
+                if isinstance(said, str):
+                    live = await self._told(socket, live, said)
+                    continue
+                if live is None:
+                    raise FommError("A frame came before the start.", "Say which source is to move first.")
+                if asked:
+                    pace.came(inbox.arrived - asked)
+                begun = time.monotonic()
                 # In one turn: nobody's batch comes between seeing and rendering.
-                turn = self.desk.engines.turns.take(_answer, live, data)
-                await socket.send_bytes(await asyncio.wrap_future(turn))
+                turn = asyncio.wrap_future(self.desk.engines.turns.take(_answer, live, said))
+                await asyncio.wait([turn], timeout=pace.patience)
+                asked = time.monotonic()
+                await socket.send_json({"type": "next"})
+                await socket.send_bytes(await turn)
+                pace.took(time.monotonic() - begun)
+        finally:
+            filling.cancel()
 
     async def _told(self, socket: WebSocket, live: Live | None, text: str) -> Live | None:
         try:

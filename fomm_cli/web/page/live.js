@@ -1,11 +1,11 @@
-// The Live tab: the camera drives the portrait. One WebSocket, one frame in flight, the newest wins.
+// The Live tab: the camera drives the portrait. One WebSocket; whenever the server asks, the newest picture goes out.
 
 import { at, openCamera } from "/page/api.js";
 
 const HEADER = 12;
 const SOUGHT = 5; // seconds in which the best anchor is looked for
 const SPAN = 60; // frames that the pace is told of
-let shift = [0, 0], counting, socket, stream, recorder, popup, settings, complain, size, busy = false, fresh = false, number = 0, seen = 0, sent = 0, taken = 0, said = 0, shown = [], waits = [];
+let shift = [0, 0], counting, socket, stream, recorder, popup, settings, complain, size, due = false, fresh = false, number = 0, seen = 0, sent = 0, taken = 0, said = 0, shown = [], waits = [];
 
 const camera = Object.assign(document.createElement("video"), { muted: true, playsInline: true });
 // What is read back from a canvas is quickest on one that the processor draws.
@@ -70,7 +70,7 @@ async function start(source) {
   try { stream = await openCamera(); } catch (error) { return complain(error); }
   camera.srcObject = stream;
   await camera.play();
-  [number, seen, sent, shown, waits, busy] = [0, 0, 0, [], [], false];
+  [number, seen, sent, shown, waits, due] = [0, 0, 0, [], [], false];
   [own.canvas.height, own.canvas.width] = size(); // as the network sees it: nothing is encoded that nobody looks at
   at("overlay").src = `/api/files/${source.id}/picture`;
   socket = new WebSocket(`${location.protocol.replace("http", "ws")}//${location.host}/api/live`);
@@ -99,13 +99,21 @@ function stop() {
 function hear({ data }) {
   if (typeof data !== "string") return paint(data);
   const { type, place, what, hint } = JSON.parse(data);
+  if (type === "next") ask();
   if (type === "wait") at("live-told").textContent = `Somebody is live already: place ${place} in the queue.`;
   if (type === "error") complain(new Error(`${what} ${hint}`));
   if (type === "ready") {
     at("live-told").textContent = "";
     tell({ type: "start", source: socket.source, settings: wishes() });
     socket.ready = true;
+    ask();
   }
+}
+
+// The server wants a picture: the newest, or else the camera's next.
+function ask() {
+  due = true;
+  if (fresh) send();
 }
 
 function look(now, { captureTime }) {
@@ -113,23 +121,27 @@ function look(now, { captureTime }) {
   seen += 1;
   fresh = true;
   taken = captureTime ?? now;
-  if (!busy) capture();
+  if (!socket.ready) draw();
+  if (due) send();
   camera.requestVideoFrameCallback(look);
 }
 
-// The newest picture goes out as soon as the one before is answered; what came in between is passed over.
-function capture() {
-  fresh = false;
+// What the network will see of the camera's picture.
+function draw() {
   const { width, height } = own.canvas, zoom = +at("zoom").value;
   const scale = Math.min(camera.videoWidth / width, camera.videoHeight / height) / zoom, [w, h] = [width * scale, height * scale];
   own.save();
-  own.imageSmoothingQuality = "medium"; // averages where it shrinks
+  own.imageSmoothingQuality = scale > 2 ? "medium" : "low"; // medium averages where it shrinks
   if (at("mirror").checked) { own.translate(width, 0); own.scale(-1, 1); }
   const [left, top] = [(camera.videoWidth - w) / 2 * (1 + shift[0]), (camera.videoHeight - h) / 2 * (1 + shift[1])];
   own.drawImage(camera, left, top, w, h, 0, 0, width, height);
   own.restore();
-  if (!socket.ready) return;
-  busy = true;
+}
+
+// What the camera gave before was passed over.
+function send() {
+  draw();
+  due = fresh = false;
   // At once: toBlob would wait until the page has nothing else to do.
   const jpeg = atob(own.canvas.toDataURL("image/jpeg", 0.85).split(",")[1]), message = new Uint8Array(HEADER + jpeg.length);
   const header = new DataView(message.buffer);
@@ -141,8 +153,6 @@ function capture() {
 }
 
 async function paint(data) {
-  busy = false;
-  if (fresh && socket) capture(); // first: the server works on while this page paints
   const captured = new DataView(data).getFloat64(4, true);
   const picture = await createImageBitmap(new Blob([new Uint8Array(data, HEADER)], { type: "image/jpeg" }));
   if (out.canvas.width !== picture.width || out.canvas.height !== picture.height) [out.canvas.width, out.canvas.height] = [picture.width, picture.height];
