@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -11,12 +12,14 @@ import fomm_cli
 from fomm_cli import load_model
 from fomm_cli.commands.app import main
 from fomm_cli.data.toon import draw, sample_identity, sample_motion
+from fomm_cli.engine.choose import make_engine
 from fomm_cli.evaluate.methods import Network
 from fomm_cli.evaluate.toon import check
 from fomm_cli.media.video import probe
 from fomm_cli.model.first_order.network import FirstOrderModel
 from fomm_cli.model.losses import keypoint_spread
-from fomm_cli.weights.catalogue import sample_of
+from fomm_cli.motion import file as motion_file
+from fomm_cli.weights.catalogue import BUNDLED, MOTIONS, sample_of
 
 ASSETS = Path(fomm_cli.__file__).parent / "assets"
 
@@ -68,3 +71,13 @@ def test_the_demo_makes_both_videos_with_sound_and_every_frame(tmp_path: Path, c
         assert info.rate == driving.rate
         assert info.has_audio == driving.has_audio
     assert main(["demo", "-o", str(folder), "--device", "cpu"]) == 1  # nothing is overwritten
+
+
+@pytest.mark.parametrize("file", list(MOTIONS), ids=lambda file: file.name)
+def test_bundled_motions_are_small_move_and_are_of_bundled_weights(file: Path) -> None:
+    motion = motion_file.load(file)
+    assert file.stat().st_size < 30_000
+    assert motion.detector in {make_engine(load_model(name, device="cpu"), "plain").detector for name in BUNDLED}
+    moved = motion.poses.value - motion.poses.value[:1]
+    assert np.abs(moved).max() > 0.03, "something happens"
+    assert np.abs(moved[-1]).max() < 0.02, "it ends as it began"

@@ -22,8 +22,10 @@ from starlette.testclient import TestClient
 from fomm_cli.commands.app import main
 from fomm_cli.errors import FommError
 from fomm_cli.media.video import probe
+from fomm_cli.motion import file as motion_file
 from fomm_cli.web.rules import Rules
 from fomm_cli.web.vault import Vault
+from fomm_cli.weights.catalogue import MOTIONS
 from tests.clips import shades, write_clip
 from tests.web import ADDRESS, House, SlowEngine, finish, houses, left, until, upload
 
@@ -87,7 +89,10 @@ def test_examples_are_everybodys_and_stay(house: House) -> None:
     visitor = house.visitor()
     offered = [each["id"] for each in visitor.get("/api/state").json()["examples"]]
     assert offered == ["portrait", "clip", "person.jpg", "person.mp4"], "first those whom the weights know"
-    assert [file.id for file in house.vault.examples("vox-256")] == [*offered[2:], *offered[:2]]
+    assert [file.id for file in house.vault.examples("vox-256", "")] == [*offered[2:], *offered[:2]]
+    moved = [file.id for file in house.vault.examples("toon-128", motion_file.load(next(iter(MOTIONS))).detector)]
+    assert moved == [*offered, *(f"toon-128-{name}.motion" for name in ("look", "nod", "smile"))]
+    assert visitor.get("/api/files/toon-128-nod.motion?download").status_code == 200
     assert visitor.get("/api/files/person.jpg/picture").status_code == 200
     assert visitor.get("/api/files/portrait/picture").headers["content-type"] == "image/webp"
     assert visitor.delete("/api/files/portrait").status_code == 403

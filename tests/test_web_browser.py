@@ -76,6 +76,21 @@ def test_other_weights_are_picked_and_left_again(server: str, browser: Any) -> N
     settled(browser)
 
 
+def test_a_download_that_fails_says_why(browser: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with houses(tmp_path / "work") as build, listening(build(fetch=True)) as address:
+        begin(browser, address)
+        away = browser.find_element("css selector", "#weights option[value=vox-256]")
+        assert away.text == "vox-256: talking heads (VoxCeleb), to be downloaded"
+        put(browser, "weights", "'vox-256'")
+        told = wait(browser, "document.getElementById('error').textContent")
+        assert told.startswith("vox-256 could not be fetched.")
+        assert browser.find_element("id", "weights").get_property("value") == "", "as before"
+        wait(browser, "document.getElementById('engine').textContent === 'grey'")
+        browser.get_log("browser")
+        browser.get("about:blank")
+
+
 def test_a_portrait_is_pasted_and_a_clip_is_dropped(server: str, browser: Any) -> None:
     begin(browser, server)
     browser.execute_script("""
@@ -256,6 +271,7 @@ def test_the_page_fits_its_window(server: str, browser: Any, width: int) -> None
         click(browser, f"go-{tab}")
         browser.execute_script("document.querySelectorAll('details').forEach((each) => { each.open = true; })")
         assert browser.execute_script("return document.documentElement.scrollWidth <= innerWidth"), tab
+        assert browser.find_element("id", "audio").is_displayed() is (tab == "animate"), "what is live has no sound"
 
 
 # ----------------------------------------------------------------------------------------------------------- live

@@ -7,6 +7,7 @@ import json
 import shlex
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import numpy as np
@@ -17,12 +18,14 @@ pytest.importorskip("starlette")
 from starlette.testclient import TestClient
 
 from fomm_cli.engine.choose import make_engine
+from fomm_cli.files.listener import listener
 from fomm_cli.model.thin_plate.family import ThinPlate
+from fomm_cli.web import desk
 from fomm_cli.web.words import command, read
 from tests import live_portrait
 from tests.clips import shades, write_clip
 from tests.engines import GreyEngine
-from tests.web import House, finish, houses, upload
+from tests.web import House, finish, houses, until, upload
 
 
 @pytest.fixture
@@ -165,6 +168,25 @@ def test_options_of_a_family_reach_its_network(build: Callable[..., House], tmp_
         answer = visitor.post("/api/jobs", json=asked | {"settings": {"set": said}})
         assert answer.status_code == 400
         assert what in answer.json()["what"]
+    assert state["clips"], "a clip moves in its own pictures"
+    asked["source"] = asked["driving"]
+    over = finish(visitor, visitor.post("/api/jobs", json=asked | {"settings": usual}).json()["id"])
+    assert (over["state"], over["frames"]) == ("done", 2)
+    told = visitor.get(f"/api/files/{over['file']}")
+    assert told.headers["content-type"] == "video/mp4"
+    answer = visitor.post("/api/preview", json=asked | {"settings": usual})
+    assert answer.json() == {"what": "clip.mp4 is a clip: there is no preview of it.", "hint": "Animate it."}
+    over = finish(visitor, visitor.post("/api/jobs", json=asked | {"settings": usual | {"size": "256"}}).json()["id"])
+    assert "takes no --size" in over["error"]["what"]
+
+
+def test_clips_of_families_that_move_pictures_are_refused(house: House, media: Path) -> None:
+    visitor = house.visitor()
+    assert not visitor.get("/api/state").json()["clips"]
+    asked = {"source": upload(visitor, media / "clip.mp4"), "driving": "clip"}
+    refused = {"what": "The source, clip.mp4, is no picture.", "hint": "The picture comes first, the clip second."}
+    assert visitor.post("/api/preview", json=asked).json() == refused
+    assert finish(visitor, visitor.post("/api/jobs", json=asked).json()["id"])["error"] == refused
 
 
 def test_weights_that_are_not_here_are_not_fetched(house: House) -> None:
@@ -179,22 +201,54 @@ def test_weights_that_are_not_here_are_not_fetched(house: House) -> None:
     assert visitor.get("/api/state", params={"weights": "toon-128"}).json()["engine"] == "grey"
 
 
-def test_weights_are_fetched_only_where_that_is_allowed(build: Callable[..., House]) -> None:
+def test_weights_are_fetched_only_where_that_is_allowed(
+    build: Callable[..., House], monkeypatch: pytest.MonkeyPatch
+) -> None:
     def offered(house: House) -> set[str]:
         return {each["name"] for each in house.visitor().get("/api/weights").json()["weights"] if each["offered"]}
-
-    opened: list[str | None] = []
-
-    def open_engine(name: str | None) -> GreyEngine:
-        opened.append(name)
-        return GreyEngine()
 
     closed = build()
     assert "toon-128" in offered(closed)
     assert "vox-256" not in offered(closed)
-    house = build(fetch=True)
-    house.desk.engines._open = open_engine  # type: ignore[assignment]
-    assert {"toon-128", "vox-256"} <= offered(house)
-    assert house.visitor().get("/api/state", params={"weights": "vox-256"}).status_code == 200
-    assert house.visitor().get("/api/state", params={"weights": "hf://a/b"}).status_code == 400
-    assert opened == ["vox-256"]
+    assert closed.visitor().post("/api/weights", json={"weights": "vox-256"}).status_code == 400
+    visitor = build(fetch=True).visitor()
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    answer = visitor.get("/api/state", params={"weights": "vox-256"})
+    assert answer.status_code == 400
+    assert "downloaded first" in answer.json()["what"]
+    for name in ("hf://a/b", "../x", 7):
+        assert visitor.post("/api/weights", json={"weights": name}).status_code == 400
+    over = finish(visitor, visitor.post("/api/weights", json={"weights": "vox-256"}).json()["id"])
+    assert over["state"] == "failed"
+    assert "vox-256 could not be fetched" in over["error"]["what"]
+    assert "by hand" in over["error"]["hint"]
+
+
+def test_a_download_tells_how_far_it_is_and_can_be_cancelled(
+    build: Callable[..., House], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate, house = Event(), build(fetch=True)
+    visitor = house.visitor()
+
+    def fetch(name: str) -> None:
+        heard = listener.get()
+        assert heard is not None
+        heard.progress(3_000_000, 12_000_000)
+        assert gate.wait(60)
+        heard.progress(12_000_000, 12_000_000)
+
+    monkeypatch.setattr(desk, "fetch", fetch)
+    ids = [visitor.post("/api/weights", json={"weights": "vox-256"}).json()["id"] for _ in range(2)]
+
+    def job(id: str) -> Any:
+        return visitor.get(f"/api/jobs/{id}").json()
+
+    until(lambda: job(ids[0])["done"] == 3_000_000)
+    assert [job(ids[0])[key] for key in ("stage", "total", "file")] == ["download", 12_000_000, None]
+    finish(visitor, visitor.post("/api/jobs", json={"source": "portrait", "driving": "clip"}).json()["id"])
+    assert job(ids[0])["state"] == "running", "what is animated does not wait for it"
+    for id in ids:
+        visitor.delete(f"/api/jobs/{id}")
+    gate.set()
+    assert finish(visitor, ids[0])["state"] == "cancelled"
+    assert finish(visitor, ids[1])["state"] == "cancelled"

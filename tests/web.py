@@ -87,14 +87,15 @@ def houses(work: Path) -> Iterator[Callable[..., House]]:
 def listening(house: House) -> Iterator[str]:
     """The address of a server in this process, for a browser."""
     door = listen("127.0.0.1", 18700)
-    server = uvicorn.Server(uvicorn.Config(house.app, log_level="warning", ws_per_message_deflate=False))
+    settings = uvicorn.Config(house.app, log_level="warning", timeout_graceful_shutdown=2)
+    server = uvicorn.Server(settings)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [door]})
     thread.start()
     try:
         until(lambda: server.started, what="the start of the server")
         yield f"http://127.0.0.1:{door.getsockname()[1]}/"
     finally:
-        server.should_exit = server.force_exit = True
+        server.should_exit = True
         thread.join(30)
         door.close()
 

@@ -90,7 +90,8 @@ class Site:
         name = request.query_params.get("weights", "")
         engine = await run_in_threadpool(self.desk.engines.get, name)
         own, options = self.desk.engines.own, engine.family.Options.model_json_schema()
-        examples = [await run_in_threadpool(self.files.told, file) for file in self.vault.examples(name or own)]
+        found = self.vault.examples(name or own, engine.detector)
+        examples = [await run_in_threadpool(self.files.told, file) for file in found]
         return JSONResponse(
             {
                 "version": __version__,
@@ -111,6 +112,7 @@ class Site:
                 },
                 "options": options["properties"],
                 "holds": engine.motion_size is not None,
+                "clips": engine.family.takes_clips,
                 "limits": {
                     "upload": self.rules.max_upload,
                     "seconds": self.rules.max_seconds,

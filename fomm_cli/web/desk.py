@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -14,13 +15,15 @@ from fomm_cli.animate.driving import Clip, Driving, open_driving
 from fomm_cli.animate.extract import extract
 from fomm_cli.animate.kept import Kept, driving_bytes, scene_bytes
 from fomm_cli.animate.parts import find, head_box
+from fomm_cli.animate.redirect import redirect_clip
 from fomm_cli.animate.runner import Runner
-from fomm_cli.animate.scene import Scene, open_scene
+from fomm_cli.animate.scene import Scene, is_clip, open_scene
 from fomm_cli.animate.settings import Output, Progress, Still
 from fomm_cli.animate.whole import Stage, check_stage, open_stage
 from fomm_cli.boxes import Box
 from fomm_cli.engine.base import Engine, usual_motion
 from fomm_cli.errors import FommError
+from fomm_cli.files.listener import listener
 from fomm_cli.media.badge import badged
 from fomm_cli.model.family import FRAMING
 from fomm_cli.motion import file as motion_file
@@ -31,6 +34,7 @@ from fomm_cli.web.job import Cancelled, Job
 from fomm_cli.web.rules import RefusedError, Rules
 from fomm_cli.web.vault import Stored, Vault, discard, hidden
 from fomm_cli.web.words import Asked, command, read
+from fomm_cli.weights.fetch import fetch
 
 CACHE = 512 << 20
 """Bytes of sources and motions kept open."""
@@ -60,6 +64,7 @@ class Desk:
         self._opening, self._reading, self._guard = threading.RLock(), threading.Lock(), threading.Lock()
         self._jobs: dict[str, Job] = {}
         self._pool = ThreadPoolExecutor(rules.jobs, "fomm-job")
+        self._fetching = ThreadPoolExecutor(1, "fomm-fetch")
 
     def asked(self, given: Any) -> Asked:
         """Settings from JSON, as the weights that it names usually have them."""
@@ -86,11 +91,17 @@ class Desk:
         others = others or {}
 
         def work(job: Job) -> dict[str, Any]:
-            begun, settings = time.perf_counter(), asked.settings
-            stage, moving = self._stage(source, asked), self._moving(driving, asked, job.progress)
-            drives = {number: self._moving(file, asked, job.progress) for number, file in others.items()}
+            begun, settings, runner = time.perf_counter(), asked.settings, self._runner(asked)
+            family = runner.engine.family.configured(settings.options)
             outputs = [Output(output.path, asked.words["layout"])]
-            report = render_clip(stage, moving, outputs, settings, job.progress, drives)
+            if family.takes_clips and is_clip(source.path):
+                moving = self._moving(driving, asked, job.progress)
+                crop = family.crop if settings.crop_source == "auto" else settings.crop_source
+                report = redirect_clip(runner, family, source.path, crop, moving, outputs, settings, job.progress)
+            else:
+                stage, moving = self._stage(source, asked), self._moving(driving, asked, job.progress)
+                drives = {number: self._moving(file, asked, job.progress) for number, file in others.items()}
+                report = render_clip(stage, moving, outputs, settings, job.progress, drives)
             return {
                 "frames": report.frames,
                 "rate": float(report.rate),
@@ -122,7 +133,21 @@ class Desk:
 
         return self.submit(Job(owner, (clip,), output, line, work))
 
-    def submit(self, job: Job) -> Job:
+    def fetching(self, owner: str, name: str) -> Job:
+        """A job that downloads weights of the catalogue, where that is allowed; it keeps no animation waiting."""
+        self.engines.check_offer(name)
+
+        def work(job: Job) -> dict[str, Any]:
+            heard = listener.set(Downloading(job))
+            try:
+                fetch(name)
+            finally:
+                listener.reset(heard)
+            return {"weights": name}
+
+        return self.submit(Job(owner, (), None, shlex.join(["fomm", "weights", "fetch", name]), work), self._fetching)
+
+    def submit(self, job: Job, pool: ThreadPoolExecutor | None = None) -> Job:
         """Queue a job; refused where too many wait."""
         self.vault.room(job.owner)
         with self._guard:
@@ -133,7 +158,7 @@ class Desk:
             for id in over[: max(0, len(over) - HISTORY)]:
                 del self._jobs[id]
             self._jobs[job.id] = job
-        self._pool.submit(self._work, job)
+        (pool or self._pool).submit(self._work, job)
         return job
 
     def find(self, owner: str, id: str) -> Job:
@@ -167,7 +192,7 @@ class Desk:
         """Files that must stay where they are."""
         with self._guard:
             jobs = [job for job in self._jobs.values() if not job.over]
-        return {file.id for job in jobs for file in (*job.files, job.output)}
+        return {file.id for job in jobs for file in (*job.files, job.output) if file is not None}
 
     def close(self) -> None:
         """Leave everything, as soon as the frame at hand is finished."""
@@ -176,6 +201,7 @@ class Desk:
         for job in jobs:
             self.cancel(job)
         self._pool.shutdown(cancel_futures=True)
+        self._fetching.shutdown(wait=False, cancel_futures=True)  # one that hears nothing from afar keeps nobody here
         self.engines.close()
 
     def _work(self, job: Job) -> None:
@@ -185,7 +211,8 @@ class Desk:
             job.state = "running"
         try:
             job.found = job.work(job)
-            self.vault.keep(job.output)
+            if job.output is not None:
+                self.vault.keep(job.output)
             job.state = "done"
         except Cancelled:
             job.state = "cancelled"
@@ -194,7 +221,7 @@ class Desk:
         except Exception as error:  # whatever a decoder or a driver says: it costs this job, not the server
             job.error = FommError(f"It failed unexpectedly ({type(error).__name__}).", "Other files may do.")
             job.state = "failed"
-        if job.state != "done":
+        if job.state != "done" and job.output is not None:
             discard(job.output)
         with self._opening:
             self._kept.weigh()
@@ -247,6 +274,8 @@ class Desk:
     def _stage(self, source: Stored, asked: Asked) -> Stage:
         settings, runner = asked.settings, self._runner(asked)
         family = runner.engine.family.configured(settings.options)
+        if family.takes_clips and is_clip(source.path):
+            raise FommError(f"{source.name} is a clip: there is no preview of it.", "Animate it.")
         asked_of = settings.crop_source, settings.size, settings.max_size, settings.detail, settings.paste
         seen = *asked_of, settings.background, settings.options
         with self._opening:
@@ -289,6 +318,19 @@ class Desk:
             progress(stage, done, total)
 
         return bounded
+
+
+class Downloading:
+    """Hears of a download what a job tells its visitor."""
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+
+    def say(self, line: str) -> None:
+        self._job.progress("download", 0, None)
+
+    def progress(self, done: int, total: int | None) -> None:
+        self._job.progress("open" if done == total else "download", done, total)
 
 
 def _nobody(stage: str, done: int, total: int | None) -> None:

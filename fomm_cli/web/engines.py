@@ -73,8 +73,9 @@ class Engines:
         """The engine of these weights; "" = the server's own. Never a path."""
         if name in ("", self.own):
             return self.first
-        if not self.offers(name):
-            raise FommError(f"The weights {name[:40]!r} are not here.", "`fomm weights fetch` gets those of a name.")
+        self.check_offer(name)
+        if not CATALOGUE[name].path.is_file():
+            raise FommError(f"The weights {name} have to be downloaded first.", "Fetch them: POST /api/weights.")
         with self._guard:
             if self._other is None or self._other[0] != name:
                 self._other = None
@@ -86,6 +87,11 @@ class Engines:
         """Whether a visitor may have these weights: a name whose file is here, or may be fetched."""
         entry = CATALOGUE.get(name)
         return entry is not None and (entry.path.is_file() or (self._fetch and bool(entry.sources)))
+
+    def check_offer(self, name: str) -> None:
+        """Refuse other names."""
+        if not self.offers(name):
+            raise FommError(f"The weights {name[:40]!r} are not here.", "`fomm weights fetch` gets those of a name.")
 
     def _new(self, name: str | None) -> Engine:
         return cast(Engine, TakingTurns(self._open(name), self.turns))

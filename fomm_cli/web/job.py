@@ -19,20 +19,21 @@ class Cancelled(Exception):  # noqa: N818 - no error: somebody's wish
 
 @dataclass
 class Job:
-    """An animation, or the motion of a clip, to be made for a visitor.
+    """An animation, the motion of a clip, or weights, to be brought about for a visitor.
 
     files   what it is made of
-    output  what it makes
+    output  what it makes; None where that is nothing of the visitor's
     command the line for a shell that makes the same
     work    makes it, and says what there is to say of it
     state   waiting, running, done, failed or cancelled
-    stage   crop, detect or render, with frames done and their number; fps of this stage
+    stage   crop, detect or render, with frames done and their number, or download, with bytes; fps: a second, of this
+            stage
     found   what `work` said
     """
 
     owner: str
     files: tuple[Stored, ...]
-    output: Stored
+    output: Stored | None
     command: str
     work: Callable[[Job], dict[str, Any]]
     id: str = field(default_factory=lambda: secrets.token_hex(16))
@@ -73,8 +74,8 @@ class Job:
             "fps": round(self.fps, 1),
             "eta": None if left is None else round(left, 1),
             "command": self.command,
-            "file": self.output.id if self.state == "done" else None,
-            "name": self.output.name,
+            "file": self.output.id if self.output and self.state == "done" else None,
+            "name": self.output.name if self.output else "",
         }
         if self.error is not None:
             told["error"] = {"what": self.error.what, "hint": self.error.hint}

@@ -11,13 +11,15 @@ import threading
 import time
 from collections.abc import Container
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from fomm_cli.errors import FommError
 from fomm_cli.files import disk
+from fomm_cli.motion import file as motion_file
 from fomm_cli.web.rules import RefusedError, Rules
-from fomm_cli.weights.catalogue import SAMPLES, sample_of
+from fomm_cli.weights.catalogue import MOTIONS, SAMPLES, sample_of
 
 PREFIX = "fomm-web-"
 
@@ -76,6 +78,8 @@ class Vault:
             for file in sample:
                 id = _example(file)
                 self._files[id] = Stored(id, "", file.name, file)
+        for file, name in MOTIONS.items():
+            self._files[file.stem] = Stored(file.stem, "", name, file)
 
     def new(self, owner: str, name: str) -> Stored:
         """A place for a file, not yet to be found; `keep` makes it so."""
@@ -107,11 +111,13 @@ class Vault:
             file.used = time.monotonic()
             return file
 
-    def examples(self, weights: str | None) -> list[Stored]:
-        """Portrait and clip, again and again; first those that show best what these weights know."""
+    def examples(self, weights: str | None, detector: str) -> list[Stored]:
+        """Portrait and clip, again and again, first those that show best what these weights know; then motions seen by
+        their detector."""
         best = sample_of(weights)
         samples = [best, *(sample for sample in SAMPLES.values() if sample != best)]
-        return [self.find("", _example(file)) for sample in samples for file in sample]
+        ids = [_example(file) for sample in samples for file in sample]
+        return [self.find("", id) for id in [*ids, *(file.stem for file in MOTIONS if _seen_by(file) == detector)]]
 
     def holds(self, id: str | None) -> bool:
         """Whether a file is still here."""
@@ -149,6 +155,11 @@ def _example(file: Path) -> str:
     """The id of a bundled file: those that show the default weights are called by what they are."""
     usual = sample_of(None)
     return ("portrait", "clip")[usual.index(file)] if file in usual else file.name
+
+
+@cache
+def _seen_by(file: Path) -> str:
+    return motion_file.load(file).detector
 
 
 def discard(file: Stored) -> None:

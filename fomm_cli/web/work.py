@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from fomm_cli.errors import FommError
 from fomm_cli.web.access import visitor_of
 from fomm_cli.web.answers import asked_in, encoded, number
 from fomm_cli.web.desk import Desk
@@ -33,6 +34,7 @@ class Work:
         return [
             Route("/api/preview", self.preview, methods=["POST"]),
             Route("/api/faces", self.faces, methods=["POST"]),
+            Route("/api/weights", self.fetch, methods=["POST"]),
             Route("/api/jobs", self.jobs, methods=["GET", "POST"]),
             Route("/api/jobs/{id}", self.job, methods=["GET", "DELETE"]),
             Route("/api/jobs/{id}/events", self.events),
@@ -66,6 +68,13 @@ class Work:
         asked = await run_in_threadpool(self.desk.asked, {"weights": given.get("weights", "")})
         found = await run_in_threadpool(self.desk.faces, file, asked)
         return JSONResponse({"faces": [list(box) for box in found]})
+
+    async def fetch(self, request: Request) -> Response:
+        """A job that brings weights here."""
+        name = (await asked_in(request)).get("weights")
+        if not isinstance(name, str):
+            raise FommError("No weights are named.", 'Give {"weights": NAME}.')
+        return self.accepted(self.desk.fetching(visitor_of(request), name))
 
     async def jobs(self, request: Request) -> Response:
         """A visitor's jobs; or one more."""

@@ -31,6 +31,13 @@ SAMPLES = {
 }
 """Who is there to be moved."""
 
+MOTIONS = {
+    file: file.name.removeprefix(f"{weights}-")
+    for weights in BUNDLED
+    for file in sorted(disk.ASSETS.glob(f"{weights}-*.motion.safetensors"))
+}
+"""Movements to try the bundled weights with, and what they are called; each is of the detector of some of these."""
+
 _UPSTREAM = "https://github.com/AliaksandrSiarohin/first-order-model"
 # The two folders that the README of the original repository links.
 _DRIVE = "https://drive.google.com/open?id=1PyQJmkdCsAkOYwUyaj_l-l0as-iLDgeH"

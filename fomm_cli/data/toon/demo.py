@@ -1,6 +1,7 @@
 """The bundled samples: a portrait, and somebody else talking. `python -m fomm_cli.data.toon.demo DIR` redraws them.
 
-Both people are held out: no training on the set has met them.
+And clips of three movements, of which `fomm motion extract NAME.mp4 --private -o WEIGHTS-NAME.motion.safetensors` makes
+the bundled motions of some weights. Nobody in them has been met by training on the set.
 """
 
 from __future__ import annotations
@@ -40,6 +41,33 @@ def demo_assets(out: str | Path, seconds: float = 5.0, force: bool = False) -> t
     frames = to_frames(draw(sample_identity(SEED, 1, DRIVER, held_out=True), motion, 256))
     write_talk(driving, frames, motion, RATE, force)
     return portrait, driving
+
+
+def movements(frames: int = 50) -> dict[str, Motion]:
+    """A nod, a look to both sides and a smile that raises the brows; each ends as it began, at rest."""
+    time = torch.linspace(0, 1, frames)
+    rise, wave = (torch.pi * time).sin() ** 2, (2 * torch.pi * time).sin()
+    rest, zero = neutral(frames), torch.zeros(frames)
+    shut = torch.exp(-(((time - 0.5) / 0.04) ** 2))
+    return {
+        "nod": replace(rest, pitch=0.34 * rise * (4 * torch.pi * time).sin(), blink=torch.stack([shut, shut], dim=1)),
+        "look": replace(rest, yaw=0.42 * wave * rise.sqrt(), roll=0.05 * wave, gaze=torch.stack([0.8 * wave, zero], 1)),
+        "smile": replace(rest, smile=0.9 * rise, brow=0.8 * rise, open=0.35 * rise**2, roll=0.09 * rise),
+    }
+
+
+def demo_movements(out: str | Path, force: bool = False) -> list[Path]:
+    """Writes a clip of each of `movements` (256 px, 25 frames a second, silent) into `out`."""
+    from fomm_cli.media.video import VideoWriter
+
+    person = sample_identity(SEED, 1, DRIVER, held_out=True)
+    paths = []
+    for name, motion in movements().items():
+        paths.append(Path(out) / f"{name}.mp4")
+        with VideoWriter(paths[-1], RATE, crf=12, force=force) as writer:
+            for frame in to_frames(draw(person, motion, 256)):
+                writer.write(frame)
+    return paths
 
 
 def write_talk(path: Path, frames: np.ndarray, motion: Motion, rate: Fraction, force: bool = False) -> None:
@@ -90,4 +118,6 @@ def _write_wave(path: Path, sound: np.ndarray) -> None:
 
 
 if __name__ == "__main__":
-    demo_assets(sys.argv[1] if len(sys.argv) > 1 else ".", force=True)
+    target = sys.argv[1] if len(sys.argv) > 1 else "."
+    demo_assets(target, force=True)
+    demo_movements(target, force=True)

@@ -37,10 +37,17 @@ export function follow(job, hear) {
   });
 }
 
+const STAGES = { crop: "Finding the crop", detect: "Reading the motion", render: "Animating", download: "Downloading", open: "Making them ready" };
+
 export function pace(job) {
   if (job.state === "waiting") return job.place ? `Waiting: ${job.place} before this one` : "Waiting";
-  const stage = { crop: "Finding the crop", detect: "Reading the motion", render: "Animating" }[job.stage] || "Beginning";
-  const parts = [stage, job.total ? `${job.done} of ${job.total}` : "", job.fps ? `${job.fps.toFixed(1)} fps` : "", job.eta != null ? `${Math.ceil(job.eta)} s left` : ""];
+  const bytes = job.stage === "download", said = (count) => (bytes ? (count / 1e6).toFixed(0) : count);
+  const parts = [
+    STAGES[job.stage] || "Beginning",
+    job.total ? `${said(job.done)} of ${said(job.total)}${bytes ? " MB" : ""}` : "",
+    job.fps ? (bytes ? `${(job.fps / 1e6).toFixed(1)} MB a second` : `${job.fps.toFixed(1)} fps`) : "",
+    job.eta != null ? `${Math.ceil(job.eta)} s left` : "",
+  ];
   return parts.filter(Boolean).join(" · ");
 }
 

@@ -91,6 +91,11 @@ function preview() {
 
 async function look() {
   if (!chosen.source || !chosen.driving) return;
+  if (state.clips && chosen.source.kind === "clip") {
+    at("preview").removeAttribute("src");
+    at("preview").hidden = at("scrub").hidden = true;
+    return warn(["A clip moves as a whole, each frame in its own picture: there is no preview of it."]);
+  }
   if (asking) { again = true; return; }
   asking = true;
   at("view").setAttribute("aria-busy", "true");
@@ -192,7 +197,7 @@ function use(side, file) {
 
 // The one that suits these weights; asked again, the next.
 function example(side) {
-  const own = state.examples.filter((_, n) => n % 2 === (side === "source" ? 0 : 1));
+  const own = state.examples.filter((each) => (each.kind === "picture") === (side === "source"));
   return own[(own.findIndex((each) => each.id === chosen[side]?.id) + 1) % own.length];
 }
 
@@ -298,11 +303,35 @@ at("controls").addEventListener("input", (event) => {
   show("preview");
   preview();
 });
+let picked = "", fetching = null;
 at("weights").addEventListener("change", async () => {
-  at("engine").textContent = "Loading…";
+  const option = at("weights").selectedOptions[0], wanted = at("weights").value;
   onCamera.stop();
-  try { await know(); preview(); } catch (error) { complain(error); }
+  complain(null);
+  at("engine").textContent = "Loading…";
+  try {
+    if (fetching) await ask(`/api/jobs/${fetching.id}`, { method: "DELETE" }); // another choice gives up the one before
+    if (option.dataset.away) await download(wanted);
+    if (at("weights").value !== wanted) return;
+    delete option.dataset.away;
+    await know();
+    picked = wanted;
+    preview();
+  } catch (error) {
+    complain(error);
+    if (at("weights").value !== wanted) return;
+    at("weights").value = picked;
+    at("engine").textContent = state.engine;
+  }
 });
+
+// Weights that are not on the server's machine yet.
+async function download(name) {
+  fetching = await (await post("/api/weights", { weights: name })).json();
+  const over = await follow(fetching, (step) => { at("engine").textContent = pace(step); });
+  fetching = null;
+  if (over.state === "failed") throw new Error(`${over.error.what} ${over.error.hint}`);
+}
 
 const onOptions = options();
 const onDrives = drives({ change: preview });
@@ -331,7 +360,11 @@ for (const tab of ["animate", "live", "motion"]) at(`go-${tab}`).addEventListene
 async function begin() {
   const known = await (await ask("/api/weights")).json(), here = known.weights.filter((each) => each.offered && each.name !== known.used);
   const named = (each) => `${each.name}: ${each.domain}${each.here ? "" : ", to be downloaded"}`;
-  at("weights").replaceChildren(new Option(known.used, ""), ...here.map((each) => new Option(named(each), each.name)));
+  at("weights").replaceChildren(new Option(known.used, ""), ...here.map((each) => {
+    const option = new Option(named(each), each.name);
+    if (!each.here) option.dataset.away = "yes";
+    return option;
+  }));
   at("which").hidden = !here.length;
   await know();
   for (const each of await (await ask("/api/jobs")).json()) {
