@@ -41,8 +41,8 @@ def until(found: Callable[[], Any], seconds: float = 60, what: str = "it") -> An
 class SlowEngine(GreyEngine):
     """Takes its time with every batch."""
 
-    def __init__(self, seconds: float = 0.05) -> None:
-        super().__init__()
+    def __init__(self, seconds: float = 0.05, batch: int = 4) -> None:
+        super().__init__(batch=batch)
         self.seconds = seconds
 
     def render(self, *given: Any) -> np.ndarray:
