@@ -78,6 +78,16 @@ def run(*arguments: Any, **options: Any) -> Command:
     return command
 
 
+def together(*arguments: Any, count: int = 2, **options: Any) -> list[Command]:
+    """`count` of one run, as torchrun would start them; not waited for."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": str(count), "OMP_NUM_THREADS": "1"}
+    own = [{**shared, "RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in range(count)]
+    return [Command(*arguments, env=env, **options) for env in own]
+
+
 def _all(file: Any) -> str:
     return os.pread(file.fileno(), 1 << 24, 0).decode()
 

@@ -197,11 +197,7 @@ def test_what_the_first_process_refuses_ends_all(tmp_path: Path) -> None:
         "    assert by_first(lambda: 'yes', world) == 'yes'\n"
         "    by_first(refuse, world)\n"
     )
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
-    place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": "2", "OMP_NUM_THREADS": "1"}
-    both = [processes.Command("--version", first=code, env={**place, "RANK": rank}) for rank in "01"]
+    both = processes.together("--version", first=code)
     assert [one.wait(120) for one in both] == [1, 1]
     assert "not so" in both[0].said
     assert both[1].said == ""

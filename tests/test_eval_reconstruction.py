@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +23,7 @@ from fomm_cli.evaluate.tasks import Reconstruction
 from fomm_cli.model.first_order.network import FirstOrderModel
 from fomm_cli.processes import World
 from fomm_cli.weights.file import save_weights
+from tests import processes
 from tests.evaluation import SIDE, SMALL, Blob, Shifted, run, strip
 
 
@@ -105,10 +104,10 @@ def test_two_processes_give_the_same_to_the_last_digit(
     clips: Path, tiny: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     arguments = ["eval", "reconstruction", "--data", str(clips), "--baseline", "copy", "-w", str(tiny), "--json"]
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    together = subprocess.run([*launcher, "-m", "fomm_cli", *arguments], capture_output=True, text=True)
-    assert together.returncode == 0, together.stderr
-    assert json.loads(together.stdout) == run(capsys, *arguments)
+    both = processes.together(*arguments)
+    assert [process.wait() for process in both] == [0, 0], both[0].said
+    assert json.loads(both[0].printed) == run(capsys, *arguments)
+    assert both[1].printed == ""
 
 
 def test_processes_share_everything_once() -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import onnx
@@ -31,13 +33,37 @@ from fomm_cli.model.pose import mapped
 from fomm_cli.weights.file import save_weights
 from tests.golden import golden_config, golden_model
 
+PARTS = ("detector", "dense_motion", "generator")
+NARROW = [f"model.{part}.{key}" for part in PARTS for key in ("block_expansion=8", "max_features=64")]
+
 
 @pytest.fixture(scope="session")
-def exported(golden: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def weights(golden: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The first golden variant."""
+    path = tmp_path_factory.mktemp("export") / "tiny.safetensors"
+    save_weights(path, golden_model(golden, "first_order"), golden_config(golden, "first_order"))
+    return path
+
+
+class Told(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture(scope="session")
+def told(weights: Path) -> Told:
+    """What `fomm export` says of its ONNX export, which is `exported`."""
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        code = main(["export", str(weights), "-o", str(weights.parent / "first_order"), "--json"])
+    return Told(code, out.getvalue(), err.getvalue())
+
+
+@pytest.fixture(scope="session")
+def exported(weights: Path, told: Told) -> Path:
     """An ONNX export of the first golden variant."""
-    folder = tmp_path_factory.mktemp("export") / "first_order"
-    export(golden_model(golden, "first_order"), golden_config(golden, "first_order"), folder)
-    return folder
+    return weights.parent / "first_order"
 
 
 def blended(golden: Path) -> tuple[FirstOrderModel, Config]:
@@ -145,9 +171,14 @@ def test_int8_in_the_residual_blocks(golden: Path, tmp_path: Path) -> None:
     assert engine.name.startswith("onnx int8")
 
 
-def test_torch_export(golden: Path, tmp_path: Path) -> None:
-    model = golden_model(golden, "first_order")
-    agreement = export(model, golden_config(golden, "first_order"), tmp_path / "out", kind="pt2")
+def test_torch_export(tmp_path: Path) -> None:
+    """As shallow as a network may be: what it costs is the number of operators."""
+    shallow = ["detector.num_blocks=1", "dense_motion.num_blocks=1"]
+    shallow += ["generator.num_down_blocks=1", "generator.num_bottleneck_blocks=1"]
+    config = configs.load(
+        "toon-128", ["data.frame_shape=64", "model.num_kp=5", *NARROW, *(f"model.{key}" for key in shallow)]
+    )
+    agreement = export(lively(config), config, tmp_path / "out", kind="pt2")
     assert max(agreement.errors.values()) < 1e-4
     program = torch.export.load(str(tmp_path / "out" / "detect.pt2")).module()
     for count in (1, 5):
@@ -159,9 +190,7 @@ def test_torch_export(golden: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("preset", ["toon-128", "vox-256"])
 def test_presets_export(preset: str, tmp_path: Path) -> None:
     """With random weights at an eighth of the width; vox-256 at half its size, to be quick: its graphs are the same."""
-    parts = ("detector", "dense_motion", "generator")
-    narrow = [f"model.{part}.{key}" for part in parts for key in ("block_expansion=8", "max_features=64")]
-    config = configs.load(preset, ["data.frame_shape=128", *narrow])
+    config = configs.load(preset, ["data.frame_shape=128", *NARROW])
     agreement = export(lively(config), config, tmp_path / "out")
     assert max(agreement.errors.values()) < 1e-3
 
@@ -220,14 +249,13 @@ def test_a_card_cannot_name_files_elsewhere(exported: Path, tmp_path: Path) -> N
         OnnxEngine(tmp_path)
 
 
-def test_the_command(golden: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    weights, out = tmp_path / "tiny.safetensors", tmp_path / "onnx"
-    save_weights(weights, golden_model(golden, "first_order"), golden_config(golden, "first_order"))
-    assert main(["export", str(weights), "-o", str(out), "--json"]) == 0
-    printed = capsys.readouterr()
-    assert json.loads(printed.out)["psnr"] > 90
-    assert "Verified on" in printed.err
-    assert main(["export", str(weights), "-o", str(out)]) == 1
+def test_the_command(
+    weights: Path, told: Told, exported: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert told.code == 0
+    assert json.loads(told.out)["psnr"] > 90
+    assert "Verified on" in told.err
+    assert main(["export", str(weights), "-o", str(exported)]) == 1
     assert "exists already" in capsys.readouterr().err
     assert main(["export", str(weights), "-o", str(tmp_path / "x"), "--format", "pt2", "--precision", "fp16"]) == 1
     assert "no export to pt2 in fp16" in capsys.readouterr().err

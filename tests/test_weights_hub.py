@@ -8,8 +8,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -18,6 +16,7 @@ import pytest
 
 from fomm_cli.errors import FommError
 from fomm_cli.weights.hub import HubFile
+from tests import processes
 from tests.hub_server import COMMIT, Hub, HubServer
 
 
@@ -51,9 +50,9 @@ def run(hub: Hub | None, tmp_path: Path, *arguments: str, **environment: str) ->
         **({"HF_ENDPOINT": hub.address} if hub else {}),
         **environment,
     }
-    command = [sys.executable, "-m", "fomm_cli", *arguments]
-    done = subprocess.run(command, env=kept, capture_output=True, text=True, timeout=120, check=False)
-    return Ran(done.returncode, done.stdout, done.stderr)
+    first = "import os, sys; assert 'huggingface_hub' not in sys.modules; os.environ.clear(); "
+    done = processes.run(*arguments, first=f"{first}os.environ.update({kept!r})")
+    return Ran(done.wait(), done.printed, done.said)
 
 
 def refused(ran: Ran, *words: str) -> None:

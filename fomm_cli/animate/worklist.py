@@ -17,9 +17,6 @@ CLIPS = {*MOVIES, ".avi", ".mpg", ".mpeg", ".ts", ".flv", ".gif", MOTION}
 OWN = ("anchor", "crop_source", "crop_driving", "mode", "weights")
 """Columns of a list of pairs that say what else is different in their row."""
 
-IGNORED = {"distance", "frame"}
-"""Columns of the original repository's lists that its own program does not read either."""
-
 LIMIT = 1_000_000
 FIELDS = "{source}, {driving} and {index}"
 
