@@ -26,7 +26,8 @@ from fomm_cli.engine.plain import PlainEngine
 from fomm_cli.errors import FommError
 from fomm_cli.export import verify
 from fomm_cli.export.export import export
-from fomm_cli.export.formats import WRITERS
+from fomm_cli.export.formats import FORMATS
+from fomm_cli.export.views import Graph
 from fomm_cli.media.image import write_image
 from fomm_cli.model.first_order.network import FirstOrderModel
 from fomm_cli.model.pose import mapped
@@ -198,17 +199,17 @@ def test_presets_export(preset: str, tmp_path: Path) -> None:
 def test_a_wrong_export_is_refused_and_leaves_nothing(
     golden: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write = WRITERS["onnx", "fp32"]
+    onnx_format = FORMATS["onnx"]
 
-    def spoil(graph: object, path: Path) -> None:
-        write(graph, path)
+    def spoil(graph: Graph, path: Path) -> None:
+        onnx_format.writers["fp32"](graph, path)
         if path.stem == "render":
             model = onnx.load(str(path))
             weight = next(each for each in model.graph.initializer if each.name.endswith("final.bias"))
             weight.CopyFrom(onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(weight) + 0.01, weight.name))
             onnx.save(model, str(path))
 
-    monkeypatch.setitem(WRITERS, ("onnx", "fp32"), spoil)
+    monkeypatch.setitem(FORMATS, "onnx", onnx_format._replace(writers={"fp32": spoil}))
     with pytest.raises(FommError, match=r"render.prediction differs by"):
         export(golden_model(golden, "first_order"), golden_config(golden, "first_order"), tmp_path / "out")
     assert list(tmp_path.iterdir()) == []

@@ -45,13 +45,18 @@ def test_ctrl_c_is_answered(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
 
 def test_the_words_of_options_are_those_of_the_rooms() -> None:
     from fomm_cli.acquire import cutting, table
-    from fomm_cli.commands import options
+    from fomm_cli.animate.layouts import LAYOUTS
+    from fomm_cli.commands import export, options
     from fomm_cli.engine import choose
+    from fomm_cli.export.formats import FORMATS
     from fomm_cli.weights.catalogue import SAMPLES
 
     assert sorted(options.Who) == sorted(SAMPLES)
     assert list(options.ClipFormat) == list(get_args(cutting.Format))
     assert list(options.Fit) == list(get_args(table.Fit))
+    assert list(options.Layout) == list(LAYOUTS)
+    assert list(export.Format) == list(FORMATS)
+    assert set(export.ExportPrecision) == {precision for each in FORMATS.values() for precision in each.writers}
     assert list(options.EngineName) == choose.ENGINES
     assert list(options.PrecisionName) == choose.PRECISIONS
 

@@ -14,8 +14,9 @@ from torch import Tensor
 from fomm_cli.config.schema import Config
 from fomm_cli.engine.onnx import FORMAT
 from fomm_cli.errors import FommError
-from fomm_cli.export.formats import OPSET, WRITERS, calibration, quantize
-from fomm_cli.export.verify import RUNS, Agreement, verify
+from fomm_cli.export.formats import FORMATS
+from fomm_cli.export.onnx_file import OPSET, calibration, quantize
+from fomm_cli.export.verify import Agreement, verify
 from fomm_cli.export.views import Graph, graphs
 from fomm_cli.files.disk import sha256
 from fomm_cli.files.folder import atomic_folder
@@ -23,7 +24,6 @@ from fomm_cli.model.network import AnimationModel
 from fomm_cli.version import __version__
 from fomm_cli.weights.identity import of_model
 
-SUFFIX = {"onnx": ".onnx", "pt2": ".pt2"}
 CONVENTIONS = {
     "images": "RGB, float32 in [0, 1], planes (batch, 3, height, width); 8-bit values divided by 255",
     "points": "xy in [-1, 1], x right, y down; -1 and 1 are the centres of the corner pixels",
@@ -64,22 +64,24 @@ def export(
     precision  fp32; for onnx also fp16, and int8 (the residual blocks alone, calibrated on the clips)
     clips      real frames (N, H, W, 3) of the model's size to compare on, besides random ones
     """
-    if (kind, precision) not in WRITERS:
-        known = ", ".join(f"--format {one} --precision {other}" for one, other in WRITERS)
+    if kind not in FORMATS or precision not in FORMATS[kind].writers:
+        pairs = [(name, each) for name, kinds in FORMATS.items() for each in kinds.writers]
+        known = ", ".join(f"--format {name} --precision {each}" for name, each in pairs)
         raise FommError(f"There is no export to {kind} in {precision}.", f"Known: {known}.")
+    suffix, writers, run = FORMATS[kind]
     model = model.cpu().eval()
-    with atomic_folder(folder, force) as place:
+    with atomic_folder(folder, force) as partial:
         views, cards = graphs(model), {}
         for graph in views:
-            file = place / f"{graph.name}{SUFFIX[kind]}"
-            WRITERS[kind, precision](graph, file)
+            file = partial / f"{graph.name}{suffix}"
+            writers[precision](graph, file)
             cards[graph.name] = _card(graph, file)
-        runs = {graph.name: RUNS[kind](place / cards[graph.name]["file"]) for graph in views}
+        runs = {graph.name: run(partial / cards[graph.name]["file"]) for graph in views}
         if precision == "int8":
-            render = place / cards["render"]["file"]
+            render = partial / cards["render"]["file"]
             quantize(render, calibration({graph.name: graph for graph in views}, runs, clips or [noise(model.size)]))
             cards["render"]["sha256"] = sha256(render)
-            runs["render"] = RUNS[kind](render)
+            runs["render"] = run(render)
         agreement = verify(views, runs, [noise(model.size), *(clips or [])], precision)
         card = {
             "version": FORMAT,
@@ -97,7 +99,7 @@ def export(
             "agreement": agreement._asdict(),
             "config": config.model_dump(mode="json"),
         }
-        (place / "export.json").write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
+        (partial / "export.json").write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
     return agreement
 
 

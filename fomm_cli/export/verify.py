@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,15 +9,13 @@ import torch
 from numpy.typing import NDArray
 
 from fomm_cli.errors import FommError
-from fomm_cli.export.views import Graph
+from fomm_cli.export.views import Graph, Run
 from fomm_cli.model.pixels import psnr, to_planes
 
 TOLERANCE = {"fp32": 1e-3, "fp16": 1e-2, "int8": 0.5}
 """The largest error allowed, of full scale."""
 MIN_PSNR = {"fp32": 60.0, "fp16": 50.0, "int8": 30.0}
 """And the least PSNR of a prediction, in dB."""
-
-Run = Callable[[list[NDArray[Any]]], list[NDArray[Any]]]
 
 
 class Agreement(NamedTuple):
@@ -78,33 +74,6 @@ def verify(
             "Export with --precision fp32.",
         )
     return result
-
-
-def onnx_run(path: Path, threads: int = 0) -> Run:
-    """An ONNX file through onnxruntime on the CPU."""
-    import onnxruntime as ort
-
-    options = ort.SessionOptions()
-    options.log_severity_level = 3
-    options.intra_op_num_threads = threads
-    session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    names = [each.name for each in session.get_inputs()]
-    return lambda arrays: session.run(None, dict(zip(names, arrays, strict=True)))
-
-
-def pt2_run(path: Path) -> Run:
-    """A `torch.export` file through its module."""
-    module = torch.export.load(str(path)).module()
-
-    def run(arrays: list[NDArray[Any]]) -> list[NDArray[Any]]:
-        with torch.no_grad():
-            made = module(*[torch.from_numpy(each) for each in arrays])
-        return [each.numpy() for each in (made if isinstance(made, tuple) else (made,))]
-
-    return run
-
-
-RUNS: dict[str, Callable[[Path], Run]] = {"onnx": onnx_run, "pt2": pt2_run}
 
 
 def _torch(graph: Graph) -> Run:

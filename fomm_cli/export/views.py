@@ -13,14 +13,18 @@ that a network leaves empty has no port, and one that is the source itself is an
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from fomm_cli.model.network import AnimationModel
 from fomm_cli.model.types import Rendering
+
+Run = Callable[[list[NDArray[Any]]], list[NDArray[Any]]]
+"""A graph on arrays, wherever it runs."""
 
 
 class Graph(NamedTuple):
