@@ -37,8 +37,8 @@ def page(panels: Sequence[Image.Image], labels: Sequence[str] = ()) -> NDArray[n
     columns = min(len(panels), 2 if len(panels) < 7 else 3)
     rows = math.ceil(len(panels) / columns)
     whole = Image.new("RGB", (columns * PANEL[0], rows * PANEL[1] + 18 * len(labels) + 8), "white")
-    for place, each in enumerate(panels):
-        whole.paste(each, (place % columns * PANEL[0], place // columns * PANEL[1]))
+    for number, each in enumerate(panels):
+        whole.paste(each, (number % columns * PANEL[0], number // columns * PANEL[1]))
     pen = ImageDraw.Draw(whole)
     for number, name in enumerate(labels):
         y = rows * PANEL[1] + 18 * number

@@ -139,8 +139,8 @@ def sheet(
         x = left
         for i, picture in enumerate(line):
             if picture is not None:
-                place = (x + (widths[i] - picture.shape[1]) // 2, y + (heights[r] - picture.shape[0]) // 2)
-                page.paste(Image.fromarray(np.ascontiguousarray(picture)), place)
+                corner = (x + (widths[i] - picture.shape[1]) // 2, y + (heights[r] - picture.shape[0]) // 2)
+                page.paste(Image.fromarray(np.ascontiguousarray(picture)), corner)
             x += widths[i] + gap
         y += heights[r] + gap
     return np.array(page, dtype=np.uint8)

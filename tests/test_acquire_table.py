@@ -10,7 +10,7 @@ import pytest
 from fomm_cli.acquire.table import (
     Cut,
     collect,
-    place,
+    crop_of,
     read_table,
     safe_id,
     select,
@@ -39,7 +39,7 @@ def test_a_published_row(tmp_path: Path) -> None:
     (one,) = read_table(table(tmp_path, HEAD + ROW)).cuts
     assert one.name == "id10005#WMh3ye5tBsE#003657#003994"
     assert one.box == (624, 48, 1018, 553)
-    assert place(one, 1280, 720, "stretch") == (624, 48, 394, 505)
+    assert crop_of(one, 1280, 720, "stretch") == (624, 48, 394, 505)
 
 
 def test_a_table_without_persons_and_ids_that_look_like_options(tmp_path: Path) -> None:
@@ -122,22 +122,22 @@ def test_a_rate_of_two_decimals_means_the_exact_one() -> None:
 
 def test_boxes_are_scaled_and_clipped() -> None:
     one = cut(box=(-10, 20, 70, 130), width=128, height=96)
-    assert place(one, 128, 96, "stretch") == (0, 20, 70, 76)
-    assert place(one, 256, 192, "stretch") == (0, 40, 140, 152)
-    assert place(one, 64, 48, "stretch") == (0, 10, 35, 38)
+    assert crop_of(one, 128, 96, "stretch") == (0, 20, 70, 76)
+    assert crop_of(one, 256, 192, "stretch") == (0, 40, 140, 152)
+    assert crop_of(one, 64, 48, "stretch") == (0, 10, 35, 38)
 
 
 def test_square_boxes_keep_their_centre_where_they_fit() -> None:
-    assert place(cut(box=(40, 20, 60, 60)), 128, 96, "square") == (30, 20, 40, 40)
-    assert place(cut(box=(0, 20, 20, 60)), 128, 96, "square") == (0, 20, 40, 40)  # shifted in, not shrunk
-    left, top, width, height = place(cut(box=(0, 0, 128, 96)), 128, 96, "square")
+    assert crop_of(cut(box=(40, 20, 60, 60)), 128, 96, "square") == (30, 20, 40, 40)
+    assert crop_of(cut(box=(0, 20, 20, 60)), 128, 96, "square") == (0, 20, 40, 40)  # shifted in, not shrunk
+    left, top, width, height = crop_of(cut(box=(0, 0, 128, 96)), 128, 96, "square")
     assert (left, width, height) == (0, 128, 128)
     assert top == -16  # the picture is too low for it: as much beyond on either side
 
 
 def test_a_square_box_is_left_alone() -> None:
     for box in ((40, 20, 80, 60), (0, -16, 128, 112)):
-        placed = place(cut(box=box), 128, 96, "square")
+        placed = crop_of(cut(box=box), 128, 96, "square")
         assert (placed.left, placed.top, placed.left + placed.width, placed.top + placed.height) == box
 
 

@@ -188,7 +188,7 @@ def _group(archive: Archive, report: ImportReport) -> dict[tuple[str, str], list
             report.skipped.append((member.name, reason))
             continue
         folders = parts[:-1]
-        at = next((place for place, part in enumerate(folders) if part.lower() in PARTITIONS), None)
+        at = next((index for index, part in enumerate(folders) if part.lower() in PARTITIONS), None)
         partition = folders[at].lower() if at is not None else ""
         inner = folders[at + 1 :] if at is not None else folders[1:]
         frames = suffix in IMAGES and bool(inner)

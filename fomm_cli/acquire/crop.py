@@ -156,9 +156,9 @@ def find_cuts(video: Path, name: str, finder: Finder, keep: Keep) -> tuple[list[
     cuts: list[Cut] = []
     rejected: list[Rejected] = []
     for track in sorted(tracks, key=lambda track: (track.start, track.box)):
-        place = square(clip(track.box, width, height), width, height, keep.pad)
-        edges = (place.left, place.top, place.left + place.width, place.top + place.height)
-        why = _refuse(track, place.width, keep)
+        box = square(clip(track.box, width, height), width, height, keep.pad)
+        edges = (box.left, box.top, box.left + box.width, box.top + box.height)
+        why = _refuse(track, box.width, keep)
         if why:
             rejected.append(Rejected(name, track.start, track.end, edges, why))
             continue

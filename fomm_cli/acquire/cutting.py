@@ -14,7 +14,7 @@ import numpy as np
 
 from fomm_cli.acquire.reasons import Failure, Reason
 from fomm_cli.acquire.stretches import Source, Work
-from fomm_cli.acquire.table import Cut, Fit, place
+from fomm_cli.acquire.table import Cut, Fit, crop_of
 from fomm_cli.boxes import Box
 from fomm_cli.data.clips import open_clip
 from fomm_cli.data.packed import write_clip
@@ -175,7 +175,7 @@ def cut_video(
     """
     with Source(video, threads) as source:
         clips = [
-            _Open(cut, cut.frames(source.rate), place(cut, source.width, source.height, style.fit)) for cut in cuts
+            _Open(cut, cut.frames(source.rate), crop_of(cut, source.width, source.height, style.fit)) for cut in cuts
         ]
         for clip in clips:
             if not clip.numbers:

@@ -114,8 +114,8 @@ class Source:
     def _from(self, first: int) -> Iterator[tuple[int, Any]]:
         """Numbered frames from the key frame before `first`, or from the start where jumping lands behind it."""
         self._seek(first)
-        for place, (number, frame) in enumerate(self._numbered(counted=first == 0)):
-            if place == 0 and (number is None or number > first > 0):
+        for index, (number, frame) in enumerate(self._numbered(counted=first == 0)):
+            if index == 0 and (number is None or number > first > 0):
                 break
             yield number or 0, frame
         else:

@@ -36,7 +36,7 @@ def select(
     if subset is not None:
         cuts = cuts[:subset]
     if shard is not None and shard.count > 1:
-        order = {video: place for place, video in enumerate(dict.fromkeys(cut.video for cut in cuts))}
+        order = {video: index for index, video in enumerate(dict.fromkeys(cut.video for cut in cuts))}
         cuts = [cut for cut in cuts if order[cut.video] % shard.count == shard.index - 1]
     return list(cuts)
 
@@ -224,7 +224,7 @@ def plain_id(stem: str) -> str:
 Fit = Literal["stretch", "square"]
 
 
-def place(cut: Cut, width: int, height: int, fit: Fit) -> Box:
+def crop_of(cut: Cut, width: int, height: int, fit: Fit) -> Box:
     """The box of a clip in a video of `width` x `height`, whatever size the table was made at.
 
     stretch   the box as it is, clipped to the picture, to be resized without keeping its proportions (as published)

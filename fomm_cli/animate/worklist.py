@@ -114,16 +114,16 @@ def _named(pairs: Sequence[tuple[Path, Path, str | None, dict[str, str]]], patte
     taken: dict[str, int] = {}
     for index, (source, driving, output, own) in enumerate(pairs):
         name = output or _name(pattern, source, driving, index)
-        place = Path(name)
-        if place.is_absolute() or ".." in place.parts or not place.parts:
+        path = Path(name)
+        if path.is_absolute() or ".." in path.parts or not path.parts:
             raise FommError(f"{name} would lie outside the folder of the batch.", "Results are named below it.")
-        if str(place) in taken:
+        if str(path) in taken:
             raise FommError(
-                f"Results {taken[str(place)]} and {index} would both be {name}.",
+                f"Results {taken[str(path)]} and {index} would both be {name}.",
                 "Tell them apart: --name with {index}.",
             )
-        taken[str(place)] = index
-        items.append(Item(index, source, driving, str(place), own))
+        taken[str(path)] = index
+        items.append(Item(index, source, driving, str(path), own))
     return items
 
 

@@ -103,7 +103,7 @@ def bench_weights(
     pictures           also frames larger than the network's; files, long: see `bench/files.py`
     The others as in `bench_animate`.
     """
-    place = resolve(device)
+    resolved = resolve(device)
     threads = 1 if processor_time else threads
     if threads:
         torch.set_num_threads(threads)
@@ -112,14 +112,14 @@ def bench_weights(
         if not isinstance(config.model, FirstOrderConfig):
             title = family_of(config.model).title
             raise FommError(f"Random networks of {title} make grey pictures, which hide errors.", "Give --weights.")
-        model: AnimationModel = lively(config).to(place)
+        model: AnimationModel = lively(config).to(resolved)
     else:
         config, model = read_config(weights), load_model(weights, device)
     if not isinstance(model, FirstOrderModel):
         found = bench_stages(model, precision, rounds, frames or 3, say, processor_time)
         about = describe(model, config.name, weights is not None)
-        return AnimateBench(machine(place), about, rounds, frames or 3, processor_time, found[0], stages=found[1])
-    count = frames or (300 if place.type == "cuda" else 12)
+        return AnimateBench(machine(resolved), about, rounds, frames or 3, processor_time, found[0], stages=found[1])
+    count = frames or (300 if resolved.type == "cuda" else 12)
     with tempfile.TemporaryDirectory(prefix="fomm-bench-") as name:
         folder = Path(name)
         say("checking the bundled weights")
@@ -131,8 +131,8 @@ def bench_weights(
 
             say("exporting")
             export(model, config, folder / "onnx")
-            model.to(place)
-            others.append(OnnxEngine(folder / "onnx", "cpu" if place.type == "cpu" else "auto", threads))
+            model.to(resolved)
+            others.append(OnnxEngine(folder / "onnx", "cpu" if resolved.type == "cpu" else "auto", threads))
         result = bench_animate(
             model,
             config.name,
@@ -164,10 +164,10 @@ def bundled(device: str, precision: str) -> dict[str, dict[str, float]]:
     """The gate on the trained bundled weights, the bundled portrait and frames of the bundled clip."""
     model = load_model(DEFAULT, device)
     assert isinstance(model, FirstOrderModel)
-    place = next(model.parameters()).device
+    resolved = next(model.parameters()).device
     pictures = [read_image(ASSETS / "portrait.png"), *islice(read_frames(ASSETS / "driving.mp4"), 0, 40, 10)]
-    tensor = to_tensor(np.stack([fit(picture, model.size) for picture in pictures]), place)
-    gates = agreement(model, best_precision(place) if precision == "auto" else precision, tensor[:1], tensor[1:])
+    tensor = to_tensor(np.stack([fit(picture, model.size) for picture in pictures]), resolved)
+    gates = agreement(model, best_precision(resolved) if precision == "auto" else precision, tensor[:1], tensor[1:])
     return {f"{DEFAULT}, {way}": _plain(each) for way, each in gates.items()}
 
 

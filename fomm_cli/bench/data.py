@@ -113,10 +113,10 @@ def _stages(dataset: PairDataset, order: list[int], seed: int) -> tuple[list[flo
     for index in order:
         rng = generator(seed, 0, 3, index)
         members = dataset.items[index % len(dataset.items)]
-        place = members[int(rng.integers(len(members)))]
+        clip = members[int(rng.integers(len(members)))]
         start = time.perf_counter()
         try:
-            pair = dataset.draw(place, rng)[0]
+            pair = dataset.draw(clip, rng)[0]
         except FommError:
             failures += 1
             continue

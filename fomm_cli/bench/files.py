@@ -41,18 +41,18 @@ def bench_files(
     returns  fps of each stage alone and of the whole, the share of the slowest stage reached; seconds to the first
              frame; peak memory of a process that animates one frame and of one that animates many, in MiB
     """
-    with tempfile.TemporaryDirectory(prefix="fomm-bench-") as folder:
-        place = Path(folder)
+    with tempfile.TemporaryDirectory(prefix="fomm-bench-") as where:
+        folder = Path(where)
         pictures = clip(engine.size, 32)
-        write_image(place / "source.png", pictures[0])
+        write_image(folder / "source.png", pictures[0])
         for name, count in (("one", 1), ("short", frames), ("long", long)):
             if count:
-                _movie(place / f"{name}.mp4", pictures, count)
+                _movie(folder / f"{name}.mp4", pictures, count)
         say(f"{frames} frames from file to file")
-        stages = _stages(engine, place, frames)
+        stages = _stages(engine, folder, frames)
         say("fresh processes")
-        first = [_process(place, "one", weights, options) for _ in range(starts)]
-        many = _process(place, "long" if long else "short", weights, options)
+        first = [_process(folder, "one", weights, options) for _ in range(starts)]
+        many = _process(folder, "long" if long else "short", weights, options)
     slowest = min(("decode", "network", "encode"), key=lambda stage: stages[stage])
     return {
         "frames": frames,
@@ -67,31 +67,31 @@ def bench_files(
     }
 
 
-def _stages(engine: Engine, place: Path, frames: int) -> dict[str, float]:
+def _stages(engine: Engine, folder: Path, frames: int) -> dict[str, float]:
     """Frames a second of each stage alone, from and to memory, and of all of them together."""
-    movie = place / "short.mp4"
+    movie = folder / "short.mp4"
     warm = Animator(engine, next(read_frames(movie)))
     decoded, decode = _timed(lambda: list(read_frames(movie)))
     list(warm.frames(decoded[: engine.batch]))
     made, network = _timed(lambda: list(warm.frames(decoded)))
 
     def write() -> None:
-        with VideoWriter(place / "encoded.mp4", RATE) as writer:
+        with VideoWriter(folder / "encoded.mp4", RATE) as writer:
             for frame in made:
                 writer.write(frame)
 
     encode = _timed(write)[1]
     settings = Settings(anchor="first")
-    output = [Output(place / "whole.mp4")]
-    whole = _timed(lambda: animate_clip(engine, place / "source.png", movie, output, settings))[1]
+    output = [Output(folder / "whole.mp4")]
+    whole = _timed(lambda: animate_clip(engine, folder / "source.png", movie, output, settings))[1]
     seconds = {"decode": decode, "network": network, "encode": encode, "whole": whole}
     return {stage: round(frames / spent, 2) for stage, spent in seconds.items()}
 
 
-def _process(place: Path, name: str, weights: Path | str, options: list[str]) -> tuple[float, float | None]:
+def _process(folder: Path, name: str, weights: Path | str, options: list[str]) -> tuple[float, float | None]:
     """Seconds and peak memory (MiB) of `fomm animate` on a clip, from start to exit."""
-    command = [sys.executable, "-m", "fomm_cli", "animate", str(place / "source.png"), str(place / f"{name}.mp4")]
-    command += ["-o", str(place / "out.mp4"), "--force", "--anchor", "first", "--weights", str(weights), *options]
+    command = [sys.executable, "-m", "fomm_cli", "animate", str(folder / "source.png"), str(folder / f"{name}.mp4")]
+    command += ["-o", str(folder / "out.mp4"), "--force", "--anchor", "first", "--weights", str(weights), *options]
     start = time.perf_counter()
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None

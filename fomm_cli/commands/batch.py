@@ -265,12 +265,12 @@ def _in_processes(count: int) -> list[dict[str, Any]]:
         skip = word == "--gpus"
     processes = [
         subprocess.Popen(
-            [sys.executable, "-m", "fomm_cli", *words, "--json", "--shard", f"{place + 1}/{count}"],
-            env={**os.environ, "LOCAL_RANK": str(place)},
+            [sys.executable, "-m", "fomm_cli", *words, "--json", "--shard", f"{rank + 1}/{count}"],
+            env={**os.environ, "LOCAL_RANK": str(rank)},
             stdout=subprocess.PIPE,
             text=True,
         )
-        for place in range(count)
+        for rank in range(count)
     ]
     outcomes: list[dict[str, Any]] = []
     try:

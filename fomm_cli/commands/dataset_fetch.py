@@ -218,9 +218,9 @@ def _reasons(text: str | None) -> frozenset[Any]:
 
 def _show_plan(job: Job, table: Table, as_json: bool) -> None:
     """The clips of the job, at the size of the table's pictures and at its rate: nothing is looked at but the table."""
-    from fomm_cli.acquire.table import place
+    from fomm_cli.acquire.table import crop_of
 
-    crops = [place(cut, cut.width, cut.height, job.style.fit) for cut in job.cuts]
+    crops = [crop_of(cut, cut.width, cut.height, job.style.fit) for cut in job.cuts]
     seconds = [float((cut.end - cut.start) / cut.fps) for cut in job.cuts]
     if as_json:
         clips = [

@@ -85,8 +85,8 @@ def jitter(pair: np.ndarray, config: AugmentationConfig, rng: np.random.Generato
         return pair
     # Planes, since hue and saturation mix channels pixel by pixel: (3, 2, H * W), in [0, 255].
     planes = np.ascontiguousarray(pair.reshape(2, -1, 3).transpose(2, 0, 1), dtype=np.float32)
-    for place in rng.permutation(len(steps)):
-        change, factor = steps[place]
+    for index in rng.permutation(len(steps)):
+        change, factor = steps[index]
         change(planes, np.float32(factor))
     np.rint(planes, out=planes)
     return planes.astype(np.uint8).transpose(1, 2, 0).reshape(pair.shape)

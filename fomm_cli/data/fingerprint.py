@@ -61,7 +61,7 @@ def fingerprint(split: Split, threads: int = 4) -> Fingerprint:
 def _part(clips: list[ClipRef], threads: int) -> Part:
     chosen = clips
     if len(clips) > OPENED:
-        chosen = [clips[place * (len(clips) - 1) // (OPENED - 1)] for place in range(OPENED)]
+        chosen = [clips[index * (len(clips) - 1) // (OPENED - 1)] for index in range(OPENED)]
     with ThreadPoolExecutor(max(1, threads)) as pool:
         shapes = list(pool.map(_shape, chosen))
     return Part([ref.name for ref in clips], {ref.name: shape for ref, shape in zip(chosen, shapes, strict=True)})

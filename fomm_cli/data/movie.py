@@ -130,8 +130,8 @@ class VideoClip:
         found = {}
         by_key: dict[int, list[int]] = {}
         for index in wanted:
-            place = bisect_right(self._keys, self._times[index]) - 1
-            by_key.setdefault(self._keys[max(place, 0)], []).append(index)
+            before = bisect_right(self._keys, self._times[index]) - 1
+            by_key.setdefault(self._keys[max(before, 0)], []).append(index)
         for key, group in by_key.items():
             pending = {self._times[index]: index for index in group}
             for time, picture in self._decode(key):

@@ -173,7 +173,7 @@ def _part(clips: list[ClipRef], seed: int) -> tuple[list[ClipRef], list[ClipRef]
     if len(names) < 2:
         return clips, []
     order = generator(seed).permutation(len(names))
-    held = {names[place] for place in order[: max(1, round(TEST_SHARE * len(names)))]}
+    held = {names[index] for index in order[: max(1, round(TEST_SHARE * len(names)))]}
     train = [ref for ref, group in zip(clips, groups, strict=True) if group not in held]
     test = [ref for ref, group in zip(clips, groups, strict=True) if group in held]
     return train, test

@@ -75,8 +75,8 @@ class Graphs:
         if shapes not in self._recorded:
             self._recorded[shapes] = self._record(function, inputs)
         graph, fixed, output = self._recorded[shapes]
-        for place, value in zip(fixed, inputs, strict=True):
-            place.copy_(value)
+        for held, value in zip(fixed, inputs, strict=True):
+            held.copy_(value)
         graph.replay()
         return output
 

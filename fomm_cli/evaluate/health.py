@@ -183,11 +183,11 @@ def check(
 
     identities  toons, as of `fomm eval toon`; 0 leaves them out
     """
-    place = torch.device(device)
+    resolved = torch.device(device)
     side = min(method.size) if method.size else 128
     answers = []
     for done, one in enumerate(asked, start=1):
-        answers.append(answer(method, one, side, place))
+        answers.append(answer(method, one, side, resolved))
         if progress is not None:
             progress(done, len(asked) + identities)
     found = {kind: _row([a for a in answers if a.kind == kind], seed) for kind in dict.fromkeys(a.kind for a in asked)}
@@ -197,7 +197,7 @@ def check(
             if progress is not None:
                 progress(len(asked) + done, len(asked) + identities)
 
-        toons = toon.check(method, identities, size=side, seed=seed, device=place, progress=drawn)
+        toons = toon.check(method, identities, size=side, seed=seed, device=resolved, progress=drawn)
         for kind, source in (("toons", "reconstruction"), ("toon animation", "animation")):
             found[kind] = ratio_row(toons.ratio[source], toons.l1[source], toons.copy[source], TARGETS[kind])
     spreads = [a.spread for a in answers if a.kind == "reconstruction" and a.spread is not None]
@@ -229,17 +229,17 @@ def check_weights(
     step: Callable[[str, int, int], None] = lambda name, done, total: None,
 ) -> dict[str, Any]:
     """`check` of several weights by name or path, as one document: name -> the rows under `weights`."""
-    place = devices.resolve(device)
-    say(f"Device: {devices.describe(place)}")
+    resolved = devices.resolve(device)
+    say(f"Device: {devices.describe(resolved)}")
     asked = questions(data, puppets, limit)
-    checked = methods(list(weights), [], str(place))
+    checked = methods(list(weights), [], str(resolved))
     found = {}
     for method in checked:
 
         def one_more(done: int, total: int, name: str = method.name) -> None:
             step(name, done, total)
 
-        found[method.name] = check(method, asked, identities, place, seed, one_more)
+        found[method.name] = check(method, asked, identities, resolved, seed, one_more)
     return {
         "data": str(data),
         "puppets": str(puppets) if puppets is not None else None,
@@ -247,7 +247,7 @@ def check_weights(
         "seed": seed,
         "methods": described(checked, weights),
         "versions": devices.versions(),
-        "device": place.type,
+        "device": resolved.type,
         "targets": TARGETS,
         "weights": found,
     }

@@ -61,8 +61,8 @@ def ssim(prediction: Tensor, truth: Tensor) -> Tensor:
     import torch.nn.functional as F
 
     batch, _, height, width = prediction.shape
-    place = torch.arange(SSIM_WINDOW, dtype=prediction.dtype, device=prediction.device) - SSIM_WINDOW // 2
-    window = torch.exp(-(place / SSIM_SIGMA).square() / 2)
+    offset = torch.arange(SSIM_WINDOW, dtype=prediction.dtype, device=prediction.device) - SSIM_WINDOW // 2
+    window = torch.exp(-(offset / SSIM_SIGMA).square() / 2)
     window = window / window.sum()
     x, y = prediction.reshape(-1, 1, height, width), truth.reshape(-1, 1, height, width)
     reach = SSIM_WINDOW // 2

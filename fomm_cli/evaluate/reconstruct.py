@@ -62,8 +62,8 @@ def reconstruct(
     """
     path, made = Path(clip), Path(output)
     check_distinct(made, path)
-    place = devices.resolve(device)
-    method = methods([weights], [], str(place))[0] if isinstance(weights, str) else weights
+    resolved = devices.resolve(device)
+    method = methods([weights], [], str(resolved))[0] if isinstance(weights, str) else weights
     assert method.size is not None
     names = defaults("reconstruction")
     measures, tally, count, perform = Measures(names), Tally(), 0, None
@@ -71,7 +71,7 @@ def reconstruct(
     with VideoWriter(made, rate, crf=crf, audio_from=sound, force=force, time_base=tick) as writer:
         while chunk := list(islice(frames, batch)):
             pixels = np.stack([fit(frame, method.size) for frame, _, _ in chunk])
-            driving = to_tensor(pixels, place)
+            driving = to_tensor(pixels, resolved)
             if perform is None:
                 source = driving[:1].clone()
                 perform = method.start(source, source, "reconstruction")

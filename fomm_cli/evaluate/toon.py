@@ -207,11 +207,11 @@ def check_weights(
 
     size  side of the frames; None = each weights' own
     """
-    place = devices.resolve(device)
-    say(f"Device: {devices.describe(place)}")
-    if warned := devices.warning(place):
+    resolved = devices.resolve(device)
+    say(f"Device: {devices.describe(resolved)}")
+    if warned := devices.warning(resolved):
         say(f"Warning: {warned}")
-    checked = methods(list(weights), [], str(place))
+    checked = methods(list(weights), [], str(resolved))
     sides = {method.name: size or (min(method.size) if method.size else 128) for method in checked}
     found = {}
     for method in checked:
@@ -220,7 +220,7 @@ def check_weights(
             step(name, done, identities)
 
         side = sides[method.name]
-        found[method.name] = summary(check(method, identities, frames, side, seed, adapt_scale, place, one_more))
+        found[method.name] = summary(check(method, identities, frames, side, seed, adapt_scale, resolved, one_more))
     return {
         "identities": identities,
         "frames": frames,
@@ -229,7 +229,7 @@ def check_weights(
         "size": sides,
         "methods": described(checked, weights),
         "versions": devices.versions(),
-        "device": place.type,
+        "device": resolved.type,
         "targets": TARGETS,
         "weights": found,
     }

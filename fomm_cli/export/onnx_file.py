@@ -43,17 +43,17 @@ def halve(path: Path) -> None:
 
     for node in graph.node:
         half = _HALF[node.op_type] if id(node) in inside else ()
-        for place, name in enumerate(node.input):
-            if place in half and name in weights:
+        for port, name in enumerate(node.input):
+            if port in half and name in weights:
                 if name + "_fp16" not in ready:
                     ready.add(name + "_fp16")
                     values = numpy_helper.to_array(weights[name]).astype(np.float16)
                     graph.initializer.append(numpy_helper.from_array(values, name + "_fp16"))
-                node.input[place] = name + "_fp16"
-            elif place in half and name and name not in made_half:
-                node.input[place] = cast(name, TensorProto.FLOAT16, "_to_fp16")
-            elif place not in half and name in made_half:
-                node.input[place] = cast(name, TensorProto.FLOAT, "_to_fp32")
+                node.input[port] = name + "_fp16"
+            elif port in half and name and name not in made_half:
+                node.input[port] = cast(name, TensorProto.FLOAT16, "_to_fp16")
+            elif port not in half and name in made_half:
+                node.input[port] = cast(name, TensorProto.FLOAT, "_to_fp32")
         nodes.append(node)
     for output in graph.output:
         if output.name in made_half:

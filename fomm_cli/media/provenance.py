@@ -132,10 +132,10 @@ def _of_gif(path: Path) -> dict[str, Any]:
     at = data.rfind(b"!\xfe")
     if at < 0:
         return {}
-    said, place = b"", at + 2
-    while place < len(data) and data[place]:
-        said += data[place + 1 : place + 1 + data[place]]
-        place += 1 + data[place]
+    said, offset = b"", at + 2
+    while offset < len(data) and data[offset]:
+        said += data[offset + 1 : offset + 1 + data[offset]]
+        offset += 1 + data[offset]
     comment, _, record = said.decode("ascii", "replace").partition(f"\n{KEY}=")
     return {"comment": comment, KEY: record}
 

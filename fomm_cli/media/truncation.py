@@ -43,17 +43,17 @@ def _cut(size: int, end: int) -> str:
 
 def _iso(data: mmap.mmap, size: int) -> str:
     """MP4, MOV and their kin: boxes of a length (4 bytes) and a name (4 bytes)."""
-    place = 0
-    while place + 8 <= size:
-        length, name = int.from_bytes(data[place : place + 4], "big"), data[place + 4 : place + 8]
+    offset = 0
+    while offset + 8 <= size:
+        length, name = int.from_bytes(data[offset : offset + 4], "big"), data[offset + 4 : offset + 8]
         if length == 1:
-            length = int.from_bytes(data[place + 8 : place + 16], "big")
+            length = int.from_bytes(data[offset + 8 : offset + 16], "big")
         if length == 0:  # up to the end of the file, wherever that is
             return ""
         if length < 8 or not name.strip(b"\0"):
             return ""  # padding, or an old QuickTime's tail: nothing that tells anything
-        place += length
-    return _cut(size, place) if place > size and place - size < 1 << 40 else ""
+        offset += length
+    return _cut(size, offset) if offset > size and offset - size < 1 << 40 else ""
 
 
 def _riff(data: mmap.mmap, size: int) -> str:
@@ -65,22 +65,22 @@ def _riff(data: mmap.mmap, size: int) -> str:
     end = 8 + length
     if data[:4] != b"RIFF" or (0 < length < 0xFFFFFFFF and end > size):
         return _cut(size, end) if data[:4] == b"RIFF" else ""
-    place, odd = 12, False
-    while place + 12 <= size:
-        name = data[place : place + 4]
-        if odd and not _is_name(name) and _is_name(data[place - 1 : place + 3]):
-            place -= 1  # some writers do not fill odd lengths up
+    offset, odd = 12, False
+    while offset + 12 <= size:
+        name = data[offset : offset + 4]
+        if odd and not _is_name(name) and _is_name(data[offset - 1 : offset + 3]):
+            offset -= 1  # some writers do not fill odd lengths up
             continue
         if not _is_name(name):
-            rest = (data[start : start + (1 << 20)] for start in range(place, size, 1 << 20))
+            rest = (data[start : start + (1 << 20)] for start in range(offset, size, 1 << 20))
             filled = any(part.strip(b"\0") for part in rest)  # what a recorder had set aside is no damage
-            return f"is damaged at byte {place:,}: no chunk of an AVI is there" if filled else ""
-        length = int.from_bytes(data[place + 4 : place + 8], "little")
-        if name == b"RIFF" or (name == b"LIST" and data[place + 8 : place + 12] in (b"movi", b"rec ")):
+            return f"is damaged at byte {offset:,}: no chunk of an AVI is there" if filled else ""
+        length = int.from_bytes(data[offset + 4 : offset + 8], "little")
+        if name == b"RIFF" or (name == b"LIST" and data[offset + 8 : offset + 12] in (b"movi", b"rec ")):
             length, odd = 4, False
         else:
             odd = bool(length % 2)
-        place += 8 + length + odd
+        offset += 8 + length + odd
     return ""
 
 
@@ -110,9 +110,9 @@ def _asf(data: mmap.mmap, size: int) -> str:
     packet = int.from_bytes(data[about + 92 : about + 96], "little") if about > 0 else 0
     first = start + 50
     if packet and first < end and data[first] == 0x82:  # error correction of two bytes: as good as every file has it
-        for place in range(first, end, packet):
-            if not data[place]:
-                return f"is damaged at byte {place:,}: no packet of ASF is there"
+        for offset in range(first, end, packet):
+            if not data[offset]:
+                return f"is damaged at byte {offset:,}: no packet of ASF is there"
     return ""
 
 
@@ -121,48 +121,48 @@ def _matroska(data: mmap.mmap, size: int) -> str:
 
     A stretch that was overwritten breaks the chain of elements, where ffmpeg goes on silently at the next cluster.
     """
-    place, segment_end = 0, size
+    offset, segment_end = 0, size
     open_ended = False
-    while place < min(size, segment_end):
-        element = _element(data, place, size)
+    while offset < min(size, segment_end):
+        element = _element(data, offset, size)
         if element is None:
-            return f"is damaged at byte {place:,}: no element of Matroska is there"
+            return f"is damaged at byte {offset:,}: no element of Matroska is there"
         number, start, length = element
         if length is None:  # live: it ends where the next of its kind begins
             open_ended = True
             if number not in (_SEGMENT, _CLUSTER):
                 return ""
-            place = start
+            offset = start
             continue
         end = start + length
         if number not in _TOP and not (open_ended and number in _IN_CLUSTER):
-            return f"is damaged at byte {place:,}: no element of Matroska is there"
+            return f"is damaged at byte {offset:,}: no element of Matroska is there"
         if number == _SEGMENT:
             segment_end = end
             if end > size:
                 return _cut(size, end)
-            place = start
+            offset = start
         elif end > segment_end:
-            return _cut(size, end) if end > size else f"is damaged at byte {place:,}: an element is too long"
+            return _cut(size, end) if end > size else f"is damaged at byte {offset:,}: an element is too long"
         elif number == _CLUSTER:
             if (broken := _cluster(data, start, end)) is not None:
                 return f"is damaged at byte {broken:,}: a cluster's blocks are broken"
-            place = end
+            offset = end
         else:
-            place = end
+            offset = end
     return ""
 
 
-def _cluster(data: mmap.mmap, place: int, end: int) -> int | None:
+def _cluster(data: mmap.mmap, offset: int, end: int) -> int | None:
     """Where the chain of a cluster's elements breaks, None where it holds."""
-    while place < end:
-        element = _element(data, place, end)
+    while offset < end:
+        element = _element(data, offset, end)
         if element is None:
-            return place
+            return offset
         number, start, length = element
         if number not in _IN_CLUSTER or length is None or start + length > end:
-            return place
-        place = start + length
+            return offset
+        offset = start + length
     return None
 
 
@@ -175,21 +175,21 @@ _IN_CLUSTER = {0xE7, 0xA3, 0xA0, 0xA7, 0xAB, 0x5854, 0xAF, 0xEC, 0xBF}
 # time, simple block, block group, position, previous size, silent tracks, encrypted block, void, checksum
 
 
-def _element(data: mmap.mmap, place: int, end: int) -> tuple[int, int, int | None] | None:
+def _element(data: mmap.mmap, offset: int, end: int) -> tuple[int, int, int | None] | None:
     """(number, where its content begins, its length or None where unknown); None where there is no element."""
-    first = data[place]
+    first = data[offset]
     width = 9 - first.bit_length()
-    if not first or width > 4 or place + width >= end:
+    if not first or width > 4 or offset + width >= end:
         return None
-    number = int.from_bytes(data[place : place + width], "big")
-    place += width
-    first = data[place]
+    number = int.from_bytes(data[offset : offset + width], "big")
+    offset += width
+    first = data[offset]
     width = 9 - first.bit_length()
-    if not first or place + width > end:
+    if not first or offset + width > end:
         return None
-    length = int.from_bytes(data[place : place + width], "big") & ((1 << 7 * width) - 1)
+    length = int.from_bytes(data[offset : offset + width], "big") & ((1 << 7 * width) - 1)
     unknown = length == (1 << 7 * width) - 1
-    return number, place + width, None if unknown else length
+    return number, offset + width, None if unknown else length
 
 
 def _gif(data: mmap.mmap, size: int) -> str:
@@ -200,56 +200,56 @@ def _gif(data: mmap.mmap, size: int) -> str:
 
     if size < 13:
         return "is incomplete: it ends in its first bytes"
-    place = 13 + palette(data[10])
+    offset = 13 + palette(data[10])
     images = 0
-    while place < size:
-        kind = data[place]
+    while offset < size:
+        kind = data[offset]
         if kind == 0x3B:
             return ""
         if kind == 0x21:
-            place += 2
-        elif kind == 0x2C and place + 10 <= size:
-            place += 11 + palette(data[place + 9])
+            offset += 2
+        elif kind == 0x2C and offset + 10 <= size:
+            offset += 11 + palette(data[offset + 9])
             images += 1
         elif kind == 0:
-            place += 1
+            offset += 1
             continue
         else:
-            return f"is damaged at byte {place:,}: no part of a GIF is there"
-        while place < size and data[place]:
-            place += 1 + data[place]
-        place += 1
-        if place > size:
+            return f"is damaged at byte {offset:,}: no part of a GIF is there"
+        while offset < size and data[offset]:
+            offset += 1 + data[offset]
+        offset += 1
+        if offset > size:
             return f"is incomplete: it ends within picture {max(images, 1)}"
     return ""  # only the semicolon is missing, as some encoders leave it
 
 
 def _flv(data: mmap.mmap, size: int) -> str:
     """Flash video: tags of 11 bytes and their content, each followed by its length (4 bytes)."""
-    place = int.from_bytes(data[5:9], "big") + 4
-    while place < size:
-        if place + 11 > size:
-            return _cut(size, place + 11)
-        place += 11 + int.from_bytes(data[place + 1 : place + 4], "big")
-        if place > size:
-            return _cut(size, place)
-        place += 4
+    offset = int.from_bytes(data[5:9], "big") + 4
+    while offset < size:
+        if offset + 11 > size:
+            return _cut(size, offset + 11)
+        offset += 11 + int.from_bytes(data[offset + 1 : offset + 4], "big")
+        if offset > size:
+            return _cut(size, offset)
+        offset += 4
     return ""
 
 
 def _ogg(data: mmap.mmap, size: int) -> str:
     """Ogg: pages of a header, a table of lengths and content."""
-    place = 0
-    while place < size:
-        if data[place : place + 4] != b"OggS":
-            following = data.find(b"OggS", place)
-            return "" if following < 0 else f"is damaged at byte {place:,}: no page of Ogg is there"
-        table = place + 27
-        if table > size or table + data[place + 26] > size:
-            return f"is incomplete: its last page begins at byte {place:,} and does not end"
-        content = table + data[place + 26]
-        place = content + sum(data[table:content])
-    return _cut(size, place) if place > size else ""
+    offset = 0
+    while offset < size:
+        if data[offset : offset + 4] != b"OggS":
+            following = data.find(b"OggS", offset)
+            return "" if following < 0 else f"is damaged at byte {offset:,}: no page of Ogg is there"
+        table = offset + 27
+        if table > size or table + data[offset + 26] > size:
+            return f"is incomplete: its last page begins at byte {offset:,} and does not end"
+        content = table + data[offset + 26]
+        offset = content + sum(data[table:content])
+    return _cut(size, offset) if offset > size else ""
 
 
 _WALKS: dict[str, Callable[[mmap.mmap, int], str]] = {

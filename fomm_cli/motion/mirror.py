@@ -18,8 +18,8 @@ def partners(points: NDArray[Any], flipped: NDArray[Any]) -> tuple[tuple[int, ..
     cost = np.square(mirrored[:, :, None] - flipped[:, None]).sum(axis=-1).mean(axis=0)
     where = assignment(cost)
     partner = [0] * len(where)
-    for point, place in enumerate(where):
-        partner[place] = point
+    for point, other in enumerate(where):
+        partner[other] = point
     return tuple(partner), float(np.sqrt(cost[np.arange(len(where)), where].mean()))
 
 

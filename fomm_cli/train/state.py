@@ -54,14 +54,14 @@ class State:
         self.best: float | None = None
 
         # Convolutions are faster channels last, on processors and on GPUs.
-        place: dict[str, Any] = {"device": device, "dtype": dtype, "memory_format": torch.channels_last}
+        layout: dict[str, Any] = {"device": device, "dtype": dtype, "memory_format": torch.channels_last}
         family = family_of(config.model)
         self.recipe = recipe = recipe_of(family, train)
-        self.model = self._network().to(**place)
-        self.discriminator = recipe.discriminator(config.model).to(**place) if recipe.judged(train) else None
+        self.model = self._network().to(**layout)
+        self.discriminator = recipe.discriminator(config.model).to(**layout) if recipe.judged(train) else None
         self.average: AnimationModel | None = None
         if train.ema:
-            self.average = self._network().to(**place).requires_grad_(False)
+            self.average = self._network().to(**layout).requires_grad_(False)
             self.average.load_state_dict(self.model.state_dict())
 
         # Before the optimisers take hold of the parameters.
@@ -83,7 +83,7 @@ class State:
             for name, group in self.groups.items()
         }
 
-        generator_pass = GeneratorPass(config, self.model, perceptual, self.discriminator).to(**place)
+        generator_pass = GeneratorPass(config, self.model, perceptual, self.discriminator).to(**layout)
         self.terms = list(generator_pass.terms)
 
         # Batch-norm statistics lie in one tensor, spectral-norm vectors in another, so that undoing a bad step's change
@@ -256,10 +256,10 @@ def _gather_buffers(root: nn.Module) -> Tensor:
     if not found:
         return torch.empty(0, device=next(root.parameters()).device)
     flat = torch.cat([buffer.detach().reshape(-1) for _, _, buffer in found])
-    place = 0
+    offset = 0
     for module, name, buffer in found:
-        module._buffers[name] = flat[place : place + buffer.numel()].view_as(buffer)
-        place += buffer.numel()
+        module._buffers[name] = flat[offset : offset + buffer.numel()].view_as(buffer)
+        offset += buffer.numel()
     return flat
 
 

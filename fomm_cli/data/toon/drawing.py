@@ -24,8 +24,8 @@ def draw(identity: Identity, motion: Motion, size: int = 128, device: torch.devi
     if device is not None:
         identity, motion = identity.to(device), motion.to(device)
     batch = max(len(identity), len(motion))
-    place = motion.roll.device
-    step = max(1, _CHUNK_PIXELS // size**2) if place.type == "cpu" else batch
+    on_cpu = motion.roll.device.type == "cpu"
+    step = max(1, _CHUNK_PIXELS // size**2) if on_cpu else batch
     parts = []
     with torch.no_grad():
         for start in range(0, batch, step):

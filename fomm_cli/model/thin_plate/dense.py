@@ -71,16 +71,16 @@ class DenseMotionNetwork(nn.Module):
         for block in self.up:
             x = block(x)
             fine.append(x)
-        occlusions = [self._occlusion(place, level, flows) for place, level in enumerate(coarse)]
+        occlusions = [self._occlusion(head, level, flows) for head, level in enumerate(coarse)]
         occlusions.append(middle)
-        occlusions += [self._occlusion(place, level, flows) for place, level in enumerate(fine, self.levels)]
+        occlusions += [self._occlusion(head, level, flows) for head, level in enumerate(fine, self.levels)]
         with torch.autocast(small.device.type, enabled=False):
             mask = logits.softmax(dim=1) if keep is None else dropped_softmax(logits, keep)
             flow = (mask.unsqueeze(-1) * flows).sum(dim=1)
         return DenseMotion(flow, tuple(occlusions), mask, warped)
 
-    def _occlusion(self, place: int, level: Tensor, like: Tensor) -> Tensor:
-        return self.occlusion[place](level).to(like.dtype).sigmoid()
+    def _occlusion(self, head: int, level: Tensor, like: Tensor) -> Tensor:
+        return self.occlusion[head](level).to(like.dtype).sigmoid()
 
 
 def dropped_softmax(logits: Tensor, keep: Tensor) -> Tensor:

@@ -70,10 +70,10 @@ def warped(features: tuple[Tensor, ...], motion: DenseMotion) -> list[Tensor]:
     """
     single = len(motion.occlusions) == 1
     found = []
-    for place, feature in enumerate(features):
+    for level, feature in enumerate(features):
         size = (feature.shape[2], feature.shape[3])
         with torch.autocast(feature.device.type, enabled=False):
             flow = resize_flow(motion.flow, size, align_corners=True)
-            occlusion = resize(motion.occlusions[0 if single else place], size, align_corners=True)
+            occlusion = resize(motion.occlusions[0 if single else level], size, align_corners=True)
             found.append(warp_shared(feature.to(flow.dtype), flow, align_corners=True) * occlusion)
     return found
