@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from torchmetrics.functional.image import structural_similarity_index_measure
 
 from fomm_cli.errors import FommError
 from fomm_cli.evaluate import statistics
@@ -39,6 +38,8 @@ def test_l1_and_psnr_of_a_known_difference(pictures: torch.Tensor) -> None:
 
 
 def test_ssim_is_torchmetrics(pictures: torch.Tensor) -> None:
+    from torchmetrics.functional.image import structural_similarity_index_measure
+
     other = (pictures + 0.2 * torch.randn(pictures.shape, generator=torch.Generator().manual_seed(4))).clamp(0, 1)
     theirs = structural_similarity_index_measure(pictures, other, data_range=1.0, reduction="none")
     assert ssim(pictures, other).tolist() == pytest.approx(theirs.tolist(), abs=2e-6)

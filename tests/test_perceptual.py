@@ -13,7 +13,6 @@ import pytest
 import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
-from torchvision.models.vgg import cfgs, make_layers
 
 from fomm_cli.errors import FommError
 from fomm_cli.train import perceptual
@@ -28,6 +27,8 @@ def compact_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_vgg19_is_torchvisions(tmp_path: Path) -> None:
+    from torchvision.models.vgg import cfgs, make_layers
+
     torch.manual_seed(0)
     layers = make_layers(cfgs["E"])
     path = tmp_path / "vgg19.pth"
