@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import tarfile
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,6 +22,23 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 signal.signal(signal.SIGINT, signal.default_int_handler)
 if os.name == "posix":
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
+LONGEST = ("web_browser", "live_portrait_animate", "export", "fused", "train_loop")
+"""Files that take longest, whatever the number of their tests."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if hasattr(config.option, "loadscopereorder"):  # pytest-xdist would start with the files of most tests
+        config.option.loadscopereorder = False
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Workers take files whole: the longest first, so that none is left with one of them when the others are done."""
+    if hasattr(config, "workerinput"):
+        order = {f"test_{name}.py": number for number, name in enumerate(LONGEST)}
+        count = Counter(item.path.name for item in items)
+        items.sort(key=lambda item: (order.get(item.path.name, len(order)), -count[item.path.name], item.path.name))
 
 
 @pytest.fixture(scope="session")
