@@ -74,7 +74,7 @@ class Report:
                 {"clip": cut.name, "file": str(path), "frames": [cut.start, cut.end], "box": list(cut.box)}
                 for cut, path in zip(self.kept, self.files, strict=True)
             ],
-            "rejected": [vars(one) for one in self.rejected],
+            "rejected": [vars(clip) for clip in self.rejected],
             "unreadable": [{"video": str(path), "reason": reason} for path, reason in self.broken],
             "sheets": [str(path) for path in self.sheets],
             "frames": self.frames,
@@ -114,19 +114,19 @@ def crop_videos(
         if cuts:
             say(f"{video}: cutting {counted(len(cuts), 'clip')}")
             cut_video(video, cuts, out, style, done.append, force=True)
-        report.rejected += [_lost(one, str(one.failure)) for one in done if one.failure is not None]
-        good = sorted((one for one in done if one.failure is None), key=lambda one: cuts.index(one.cut))
-        report.kept += [one.cut for one in good]
-        report.files += [style.file(out, one.cut) for one in good]
-        report.frames += sum(one.frames for one in good)
+        report.rejected += [_lost(piece, str(piece.failure)) for piece in done if piece.failure is not None]
+        good = sorted((piece for piece in done if piece.failure is None), key=lambda piece: cuts.index(piece.cut))
+        report.kept += [piece.cut for piece in good]
+        report.files += [style.file(out, piece.cut) for piece in good]
+        report.frames += sum(piece.frames for piece in good)
         earlier = [cut for cut in known if cut.video == names[video]]
-        known = [cut for cut in known if cut.video != names[video]] + [one.cut for one in good]
+        known = [cut for cut in known if cut.video != names[video]] + [piece.cut for piece in good]
         if good or earlier:
             write_table(out / TABLE, known, force=True)
         for path in {style.file(out, cut) for cut in earlier} - set(report.files):
             _delete(path)
         if good:
-            report.sheets += _sheets(out, names[video], [style.file(out, one.cut) for one in good])
+            report.sheets += _sheets(out, names[video], [style.file(out, piece.cut) for piece in good])
     return report
 
 

@@ -116,9 +116,9 @@ def bench_weights(
     else:
         config, model = read_config(weights), load_model(weights, device)
     if not isinstance(model, FirstOrderModel):
-        found = bench_stages(model, precision, rounds, frames or 3, say, processor_time)
+        table, stages = bench_stages(model, precision, rounds, frames or 3, say, processor_time)
         about = describe(model, config.name, weights is not None)
-        return AnimateBench(machine(resolved), about, rounds, frames or 3, processor_time, found[0], stages=found[1])
+        return AnimateBench(machine(resolved), about, rounds, frames or 3, processor_time, table, stages=stages)
     count = frames or (300 if resolved.type == "cuda" else 12)
     with tempfile.TemporaryDirectory(prefix="fomm-bench-") as name:
         folder = Path(name)

@@ -90,8 +90,8 @@ def check(
     seen: list[Seen] = []
     with ThreadPoolExecutor(max(1, workers)) as pool:
         try:
-            for one in pool.map(lambda ref: look(ref, full), refs):
-                seen.append(one)
+            for clip in pool.map(lambda ref: look(ref, full), refs):
+                seen.append(clip)
                 if report is not None:
                     report(len(seen), len(refs))
         except BaseException:
@@ -103,10 +103,10 @@ def check(
         layout=split.layout,
         train=_part(train),
         test=_part(test),
-        unreadable=[(str(one.ref.path), one.failure) for one in seen if one.failure],
+        unreadable=[(str(clip.ref.path), clip.failure) for clip in seen if clip.failure],
         ignored=[str(path) for path in split.ignored],
     )
-    _judge(result, split, [one for one in train if not one.failure], config)
+    _judge(result, split, [clip for clip in train if not clip.failure], config)
     return result
 
 
@@ -129,15 +129,15 @@ def look(ref: ClipRef, full: bool = False) -> Seen:
 
 
 def _part(seen: list[Seen]) -> Part:
-    good = [one for one in seen if not one.failure]
-    by_length = sorted(good, key=lambda one: one.frames)
-    sizes = Counter(f"{one.size[1]}x{one.size[0]}" for one in good)
+    good = [clip for clip in seen if not clip.failure]
+    by_length = sorted(good, key=lambda clip: clip.frames)
+    sizes = Counter(f"{clip.size[1]}x{clip.size[0]}" for clip in good)
     return Part(
         clips=len(good),
-        frames=sum(one.frames for one in good),
-        identities=len({one.ref.identity for one in good}),
+        frames=sum(clip.frames for clip in good),
+        identities=len({clip.ref.identity for clip in good}),
         sizes=dict(sizes.most_common()),
-        kinds=dict(Counter(one.ref.kind for one in good).most_common()),
+        kinds=dict(Counter(clip.ref.kind for clip in good).most_common()),
         smallest=(by_length[0].ref.name, by_length[0].frames) if by_length else None,
         largest=(by_length[-1].ref.name, by_length[-1].frames) if by_length else None,
     )
@@ -149,7 +149,7 @@ def _judge(report: CheckReport, split: Split, train: list[Seen], config: Config 
     if not train:
         errors.append("No training clip can be read.")
         return
-    single = [one.ref.name for one in train if one.frames == 1]
+    single = [clip.ref.name for clip in train if clip.frames == 1]
     if len(single) == len(train):
         errors.append("Every training clip has a single frame: there is no motion to learn.")
     elif single:
@@ -166,10 +166,10 @@ def _judge(report: CheckReport, split: Split, train: list[Seen], config: Config 
         warnings.append(f"{_some(sorted(shared), 'identities')} in both train and test: validation will look too good.")
     if len(report.train.sizes) > 1:
         warnings.append(f"Training clips have {len(report.train.sizes)} sizes; all are brought to data.frame_shape.")
-    slow = [one.ref.name for one in train if one.slow]
+    slow = [clip.ref.name for clip in train if clip.slow]
     if slow:
         warnings.append(f"{_some(slow)} slow to read at random. `fomm dataset pack` makes every frame cost the same.")
-    named = any("#" in one.ref.name for one in train)
+    named = any("#" in clip.ref.name for clip in train)
     if config is None:
         if named:
             warnings.append(
@@ -197,12 +197,12 @@ def _judge_config(report: CheckReport, train: list[Seen], named: bool, config: C
             "those with many clips are seen more often."
         )
     height, width = config.data.frame_shape
-    cut = [one.ref.name for one in train if one.size[0] * width != one.size[1] * height]
+    cut = [clip.ref.name for clip in train if clip.size[0] * width != clip.size[1] * height]
     if cut:
         report.warnings.append(
             f"{_some(cut)} not of the shape {width}x{height}: sides are cut off, nothing is squashed."
         )
-    small = [one.ref.name for one in train if one.size[0] < height or one.size[1] < width]
+    small = [clip.ref.name for clip in train if clip.size[0] < height or clip.size[1] < width]
     if small:
         report.warnings.append(f"{_some(small)} smaller than {width}x{height}, and enlarged.")
 
@@ -210,5 +210,5 @@ def _judge_config(report: CheckReport, train: list[Seen], named: bool, config: C
 def _some(names: list[str], noun: str = "clips") -> str:
     """ "3 clips (a, b, c) are", with three names at most."""
     shown = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
-    one = {"clips": "clip", "identities": "identity"}[noun]
-    return f"{len(names)} {noun if len(names) > 1 else one} ({shown}) {'are' if len(names) > 1 else 'is'}"
+    singular = {"clips": "clip", "identities": "identity"}[noun]
+    return f"{len(names)} {noun if len(names) > 1 else singular} ({shown}) {'are' if len(names) > 1 else 'is'}"

@@ -66,9 +66,9 @@ class FaceDetector:
 def suppress(found: list[Detection], limit: float = 0.3) -> list[Detection]:
     """Of boxes that overlap by more than `limit`, the surest alone (non-maximum suppression)."""
     kept: list[Detection] = []
-    for one in sorted(found, key=lambda item: -item.score):
-        if all(overlap(one.box, other.box) <= limit for other in kept):
-            kept.append(one)
+    for face in sorted(found, key=lambda item: -item.score):
+        if all(overlap(face.box, other.box) <= limit for other in kept):
+            kept.append(face)
     return kept
 
 

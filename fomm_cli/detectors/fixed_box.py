@@ -115,9 +115,9 @@ def find_face(pictures: Iterable[np.ndarray], detector: BoxDetector, sure: float
         if not found:
             continue
         if last is None or box is None:
-            near = max(found, key=lambda one: one.box[2] - one.box[0])
+            near = max(found, key=lambda face: face.box[2] - face.box[0])
         else:
-            near = max(found, key=lambda one: overlap(one.box, last or one.box))
+            near = max(found, key=lambda face: overlap(face.box, last or face.box))
             if overlap(near.box, last) <= 0.1:  # another face elsewhere is not this one
                 continue
         last = near.box

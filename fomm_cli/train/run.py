@@ -160,7 +160,7 @@ class Run:
         try:
             return TypeAdapter(Options).validate_python(content)
         except ValidationError as error:
-            wrong = ", ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
+            wrong = ", ".join(f"{'.'.join(map(str, issue['loc']))}: {issue['msg']}" for issue in error.errors())
             raise FommError(f"{self.options} was changed to what cannot be: {wrong}.", "Undo the change.") from error
 
 

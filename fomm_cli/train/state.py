@@ -141,9 +141,11 @@ class State:
                 outcome = self.generator_pass(*part)
                 (outcome.total / len(parts)).backward()
             outcomes.append(outcome)
-        values: dict[str, Tensor] = {name: _mean([one.terms[name] for one in outcomes]) for name in outcomes[0].terms}
-        values["loss"] = _mean([one.total.detach() for one in outcomes])
-        values["keypoint_spread"] = _mean([one.spread for one in outcomes])
+        values: dict[str, Tensor] = {
+            name: _mean([outcome.terms[name] for outcome in outcomes]) for name in outcomes[0].terms
+        }
+        values["loss"] = _mean([outcome.total.detach() for outcome in outcomes])
+        values["keypoint_spread"] = _mean([outcome.spread for outcome in outcomes])
         for name in self.halves[0]:
             values[f"grad_norm_{name}"] = self._clip(name)
         if self.world.size > 1:

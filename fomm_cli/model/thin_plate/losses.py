@@ -17,8 +17,8 @@ def warp_loss(source: tuple[Tensor, ...], driving: tuple[Tensor, ...], motion: D
 
     source, driving  the generator's features, coarse to fine
     """
-    occlusions = tuple(one.detach() for one in motion.occlusions)
-    carried = warped(tuple(one.detach() for one in source), motion._replace(occlusions=occlusions))
+    occlusions = tuple(maps.detach() for maps in motion.occlusions)
+    carried = warped(tuple(maps.detach() for maps in source), motion._replace(occlusions=occlusions))
     terms = [
         mean_difference(ours, true.detach() * seen)
         for ours, true, seen in zip(carried, driving, occlusions, strict=True)
