@@ -13,7 +13,7 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -213,22 +213,27 @@ def synthesize(
     return SynthReport(videos - held, held, held if pairs else 0, drawn, len(jobs) - drawn)
 
 
+def check_note(path: Path, note: dict[str, Any], force: bool) -> None:
+    """Refuse a folder whose note tells of other settings than `note`."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        found = {}
+    differing = [f"{key} {found.get(key)}" for key in note if found.get(key) != note[key]]
+    if differing and not force:
+        raise FommError(
+            f"{path.parent} holds clips with other settings: {', '.join(differing)}.",
+            "Choose another folder, or replace them with --force.",
+        )
+
+
 def _claim(out: Path, settings: SynthSettings, counts: dict[str, int], force: bool) -> None:
     """Leaves the note that says what the folder holds, or refuses a folder that holds something else."""
     note = {"set": "toon", "version": toon.VERSION, **asdict(settings)}
     path = out / NOTE
     there = {part: [p for pattern in _OURS for p in (out / part).glob(pattern)] for part in counts}
     if path.exists():
-        try:
-            found = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError:
-            found = {}
-        differing = [f"{key} {found.get(key)}" for key in note if found.get(key) != note[key]]
-        if differing and not force:
-            raise FommError(
-                f"{out} holds clips with other settings: {', '.join(differing)}.",
-                "Choose another folder, or replace them with --force.",
-            )
+        check_note(path, note, force)
     elif any(there.values()) and not force:
         raise FommError(f"{out} holds clips but no {NOTE}.", "Choose another folder, or replace them with --force.")
     for part, count in counts.items():

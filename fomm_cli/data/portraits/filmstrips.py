@@ -26,7 +26,7 @@ from fomm_cli.data.portraits.play import Acting, sample_acting
 from fomm_cli.data.portraits.shot import Others, Scene, draw_clip, part_boxes, sample_scene
 from fomm_cli.data.portraits.sittings import Reader, Sitting, people
 from fomm_cli.data.portraits.surfaces import UnfitError
-from fomm_cli.data.synth import PARTS, Progress, SynthSettings, write_pairs_table, write_strip
+from fomm_cli.data.synth import PARTS, Progress, SynthSettings, check_note, write_pairs_table, write_strip
 from fomm_cli.errors import FommError
 from fomm_cli.files.disk import atomic_path, write_text
 from fomm_cli.media.image import read_image
@@ -326,18 +326,8 @@ def _claim(out: Path, settings: SynthSettings, force: bool) -> None:
     note = {"set": "portraits", "version": VERSION, **asdict(settings)}
     del note["clips"]  # a later call may ask for more of the same
     path = out / NOTE
-    found: dict[str, Any] = {}
     if path.exists():
-        try:
-            found = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError:
-            found = {}
-        differing = [f"{key} {found.get(key)}" for key in note if found.get(key) != note[key]]
-        if differing and not force:
-            raise FommError(
-                f"{out} holds clips with other settings: {', '.join(differing)}.",
-                "Choose another folder, or replace them with --force.",
-            )
+        check_note(path, note, force)
     elif any(next((out / part).glob("*.png"), None) for part in ("train", "test")):
         raise FommError(f"{out} holds clips but no {NOTE}.", "Choose another folder.")
     out.mkdir(parents=True, exist_ok=True)
