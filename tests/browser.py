@@ -117,3 +117,9 @@ def settled(browser: Any) -> None:
 
 def click(browser: Any, id: str) -> None:
     browser.find_element("id", id).click()
+
+
+def example(browser: Any, side: str, name: str) -> None:
+    """Choose one of the examples of a card by what it is called."""
+    choice = browser.find_element("css selector", f"#{side} .example")
+    next(each for each in choice.find_elements("tag name", "option") if each.text == name).click()

@@ -18,7 +18,7 @@ from selenium.webdriver import ActionChains, Keys
 
 from fomm_cli.files.disk import ASSETS
 from fomm_cli.media.video import probe
-from tests.browser import begin, click, numbers, put, saved, settled, wait
+from tests.browser import begin, click, example, numbers, put, saved, settled, wait
 from tests.clips import shades, write_clip
 from tests.web import SlowEngine, houses, listening, until
 
@@ -65,12 +65,16 @@ def test_other_weights_are_picked_and_left_again(server: str, browser: Any) -> N
     assert browser.execute_script("return document.getElementById('preview').naturalWidth") == 32
     put(browser, "weights", "'toon-128'")
     wait(browser, "document.getElementById('preview').naturalWidth === 128")
-    browser.find_element("css selector", "#source .example").click()
+    example(browser, "source", "portrait")
     told = "document.querySelector('#source .told').textContent"
     wait(browser, f"{told}.startsWith('portrait.png')")  # whom these weights know
     settled(browser)
     click(browser, "run")
     wait(browser, "document.getElementById('result').videoWidth === 128")
+    example(browser, "driving", "nod, a motion file")  # which these weights have seen
+    wait(browser, "document.getElementById('frame').max === '49'")
+    settled(browser)
+    example(browser, "driving", "person")
     put(browser, "weights", "''")
     wait(browser, "document.getElementById('preview').naturalWidth === 32")
     settled(browser)
@@ -120,7 +124,7 @@ def test_a_portrait_is_pasted_and_a_clip_is_dropped(server: str, browser: Any) -
 def test_a_box_is_moved_and_sized(server: str, browser: Any) -> None:
     begin(browser, server)
     click(browser, "try")
-    browser.find_element("css selector", "#source .example").click()
+    example(browser, "source", "portrait")
     wait(browser, "document.querySelector('#source .told').textContent.startsWith('portrait.png · 512')")
     wait(browser, "!document.getElementById('preview').hidden")
     settled(browser)
@@ -351,7 +355,7 @@ def test_behind_a_slow_engine_nothing_queues(browser: Any, tmp_path: Path) -> No
     with houses(tmp_path / "work") as build, listening(build(SlowEngine(0.1))) as address:
         begin(browser, address)
         browser.execute_script(COUNTED)
-        browser.find_element("css selector", "#source .example").click()
+        example(browser, "source", "portrait")
         click(browser, "go-live")
         click(browser, "live-start")
         frames(browser, 12)
@@ -376,7 +380,7 @@ def test_what_is_sent_is_moved_the_anchor_is_sought_and_the_picture_pops_out(ser
     assert max(pixels(browser, "own")[:3]) < 20, "the black beside the film comes in from the left"
     click(browser, "anchor-find")
     wait(browser, "document.getElementById('count').textContent === '5'")
-    browser.find_element("css selector", "#source .example").click()
+    example(browser, "source", "portrait")
     wait(browser, "document.querySelector('#source .told').textContent.startsWith('portrait.png')")
     shown, page = pixels(browser, "live-out"), browser.current_window_handle
     click(browser, "pop-out")

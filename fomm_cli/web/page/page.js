@@ -68,6 +68,7 @@ async function know() {
   state = await (await ask(`/api/state?weights=${encodeURIComponent(at("weights").value)}`)).json();
   for (const each of first ? CHOICES : ["mode"]) at(each).replaceChildren(...state.words[each].map((word) => new Option(word)));
   at("engine").textContent = state.engine;
+  for (const side of ["source", "driving"]) offer(side);
   if (first) return reset();
   at("mode").value = state.defaults.mode;
   at("adapt-scale").checked = state.defaults["adapt-scale"];
@@ -195,10 +196,11 @@ function use(side, file) {
   preview();
 }
 
-// The one that suits these weights; asked again, the next.
-function example(side) {
+// People to move, and who or what may move them; first those that suit these weights.
+function offer(side) {
   const own = state.examples.filter((each) => (each.kind === "picture") === (side === "source"));
-  return own[(own.findIndex((each) => each.id === chosen[side]?.id) + 1) % own.length];
+  const named = (each) => each.name.replace(/(\.motion)?\.\w+$/, each.kind === "motion" ? ", a motion file" : "");
+  at(side).querySelector(".example").replaceChildren(new Option("Examples", ""), ...own.map((each) => new Option(named(each), each.id)));
 }
 
 for (const side of ["source", "driving"]) {
@@ -207,7 +209,10 @@ for (const side of ["source", "driving"]) {
     if (event.target.files[0]) take(side, event.target.files[0]);
     event.target.value = "";
   });
-  card.querySelector(".example").addEventListener("click", () => use(side, example(side)));
+  card.querySelector(".example").addEventListener("change", (event) => {
+    use(side, state.examples.find((each) => each.id === event.target.value));
+    event.target.value = "";
+  });
   card.querySelector(".camera").addEventListener("click", () => camera(side === "source" ? "picture" : "clip", (blob, name) => take(side, blob, name)));
   card.querySelector(".faces").addEventListener("click", () => crops[side].faces());
   card.addEventListener("dragover", (event) => { event.preventDefault(); drop.classList.add("over"); });
