@@ -5,7 +5,7 @@ import { at, openCamera } from "/page/api.js";
 const HEADER = 12;
 const SOUGHT = 5; // seconds in which the best anchor is looked for
 const SPAN = 60; // frames that the pace is told of
-let shift = [0, 0], counting, socket, stream, recorder, popup, settings, complain, size, due = false, fresh = false, number = 0, seen = 0, sent = 0, taken = 0, said = 0, shown = [], waits = [];
+let shift = [0, 0], counting, socket, stream, recorder, popup, settings, complain, size, due = false, number = 0, seen = 0, first = 0, sent = 0, said = 0, shown = [], waits = [];
 
 const camera = Object.assign(document.createElement("video"), { muted: true, playsInline: true });
 // What is read back from a canvas is quickest on one that the processor draws.
@@ -70,7 +70,7 @@ async function start(source) {
   try { stream = await openCamera(); } catch (error) { return complain(error); }
   camera.srcObject = stream;
   await camera.play();
-  [number, seen, sent, shown, waits, due] = [0, 0, 0, [], [], false];
+  [number, seen, first, sent, shown, waits, due] = [0, 0, 0, 0, [], [], false];
   [own.canvas.height, own.canvas.width] = size(); // as the network sees it: nothing is encoded that nobody looks at
   at("overlay").src = `/api/files/${source.id}/picture`;
   socket = new WebSocket(`${location.protocol.replace("http", "ws")}//${location.host}/api/live`);
@@ -110,20 +110,19 @@ function hear({ data }) {
   }
 }
 
-// The server wants a picture: the newest, or else the camera's next.
+// The server wants a picture: the camera's next. Others are not looked at.
 function ask() {
   due = true;
-  if (fresh) send();
+  camera.requestVideoFrameCallback(look);
 }
 
-function look(now, { captureTime }) {
+function look(now, { captureTime, presentedFrames }) {
   if (!socket) return;
-  seen += 1;
-  fresh = true;
-  taken = captureTime ?? now;
-  if (!socket.ready) draw();
-  if (due) send();
-  camera.requestVideoFrameCallback(look);
+  first ||= presentedFrames;
+  seen = presentedFrames - first + 1;
+  draw();
+  if (due) send(captureTime ?? now);
+  if (!socket.ready) camera.requestVideoFrameCallback(look); // who waits sees themselves
 }
 
 // What the network will see of the camera's picture.
@@ -138,10 +137,8 @@ function draw() {
   own.restore();
 }
 
-// What the camera gave before was passed over.
-function send() {
-  draw();
-  due = fresh = false;
+function send(taken) {
+  due = false;
   // At once: toBlob would wait until the page has nothing else to do.
   const jpeg = atob(own.canvas.toDataURL("image/jpeg", 0.85).split(",")[1]), message = new Uint8Array(HEADER + jpeg.length);
   const header = new DataView(message.buffer);
