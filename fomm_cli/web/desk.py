@@ -138,11 +138,7 @@ class Desk:
         self.engines.check_offer(name)
 
         def work(job: Job) -> dict[str, Any]:
-            heard = listener.set(Downloading(job))
-            try:
-                fetch(name)
-            finally:
-                listener.reset(heard)
+            fetch(name)
             return {"weights": name}
 
         return self.submit(Job(owner, (), None, shlex.join(["fomm", "weights", "fetch", name]), work), self._fetching)
@@ -209,6 +205,7 @@ class Desk:
             if job.state != "waiting":
                 return
             job.state = "running"
+        listener.set(Downloading(job))  # of this thread, and of this job until the next
         try:
             job.found = job.work(job)
             if job.output is not None:
