@@ -224,7 +224,7 @@ def test_without_rembg_its_line_is_said(engine: PlainEngine, folder: Path, tmp_p
         pytest.skip("rembg is installed")
     with pytest.raises(FommError, match="rembg") as refused:
         made(engine, folder, tmp_path / "o", "whole.png", matte="u2net", background="alpha")
-    assert refused.value.hint == 'pip install "fomm-cli[matte]"'
+    assert refused.value.hint == 'pip install "fomm-cli[matte]", or use --matte motion, which needs nothing.'
 
 
 def test_checks() -> None:

@@ -184,6 +184,35 @@ def test_faces_are_clicked_one_or_several(server: str, browser: Any, tmp_path: P
     settled(browser)
 
 
+def test_another_picture_stands_behind(server: str, browser: Any, tmp_path: Path) -> None:
+    with Image.open(ASSETS / "person.jpg") as portrait:
+        width, height = portrait.size
+    Image.new("RGB", (80, 60), (0, 200, 0)).save(tmp_path / "meadow.png")
+    mask = Image.new("L", (width, height))
+    mask.paste(255, (width // 3, height // 3, 2 * width // 3, height))
+    mask.save(tmp_path / "mask.png")
+    begin(browser, server)
+    click(browser, "try")
+    wait(browser, "!document.getElementById('preview').hidden")
+    browser.execute_script("document.getElementById('behind').open = true")
+    assert not browser.find_element("id", "matte").is_displayed()
+    browser.find_element("id", "background-file").send_keys(str(tmp_path / "meadow.png"))
+    wait(browser, "document.getElementById('background').value === 'meadow.png'")
+    assert browser.find_element("id", "matte").is_displayed()
+    browser.find_element("id", "mask").send_keys(str(tmp_path / "mask.png"))
+    wait(browser, "document.getElementById('matte').selectedOptions[0].textContent === 'mask.png'")
+    wait(browser, f"{CORNER}()[1] > 180 && {CORNER}()[0] < 40")
+    settled(browser)
+
+
+CORNER = """(() => {
+    const canvas = document.createElement('canvas'), image = document.getElementById('preview');
+    if (!image.complete || !image.naturalWidth) return [0, 0, 0, 0];
+    canvas.getContext('2d').drawImage(image, 0, 0);
+    return canvas.getContext('2d').getImageData(2, 2, 1, 1).data;
+})"""
+
+
 def test_a_part_is_chosen_and_results_are_kept(server: str, browser: Any) -> None:
     begin(browser, server)
     click(browser, "try")

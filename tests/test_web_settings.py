@@ -25,6 +25,7 @@ from fomm_cli.web.words import command, read
 from tests import live_portrait
 from tests.clips import shades, write_clip
 from tests.engines import GreyEngine
+from tests.test_subject import DISC, DiscEngine, disc
 from tests.web import House, finish, houses, until, upload
 
 
@@ -131,6 +132,65 @@ def test_a_background_is_a_word_or_a_colour_never_a_file(house: House, media: Pa
     assert read({"background": "green"}).settings.background == "#008000"
     assert read({"background": "#0f0"}).changed == {"background": "#00ff00"}
     assert read({"background": "alpha", "format": "webm"}).settings.background == "alpha"
+
+
+def test_pictures_of_a_visitor_stand_behind_and_tell_the_subject(build: Callable[..., House], tmp_path: Path) -> None:
+    house = build(DiscEngine())
+    visitor, stranger = house.visitor(), house.visitor()
+    Image.fromarray(disc()).save(tmp_path / "who.png")
+    Image.fromarray(np.where(DISC, 255, 0).astype(np.uint8)).save(tmp_path / "mask.png")
+    Image.new("RGB", (50, 40), (0, 200, 0)).save(tmp_path / "wood.png")
+    write_clip(tmp_path / "clip.mp4", shades(3, 32, 32))
+    who, mask, wood, clip = (
+        upload(visitor, tmp_path / f"{name}") for name in ("who.png", "mask.png", "wood.png", "clip.mp4")
+    )
+    asked: dict[str, Any] = {"source": who, "driving": clip}
+    for subject in ({"mask": mask}, {"matte": "motion"}):
+        picture, _ = preview(visitor, **asked, settings={"background": wood, **subject})
+        assert np.abs(picture[2:4, 2:4] - (0, 200, 0)).max() < 20, subject
+        assert np.abs(picture[16:18, 13:15] - (220, 140, 40)).mean() < 40, subject
+    settings = {"background": wood, "mask": mask, "mark": "full"}
+    for suffix in ("webp", "apng"):
+        given = {**asked, "settings": {**settings, "format": suffix}}
+        last = finish(visitor, visitor.post("/api/jobs", json=given).json()["id"])
+        assert last["state"] == "done", last
+        assert shlex.split(last["command"])[4:] == [
+            *("-o", f"who-clip.{suffix}", "--background", "wood.png", "--mask", "mask.png", "--mark", "full"),
+        ]
+        answer = visitor.get(f"/api/files/{last['file']}")
+        assert answer.headers["content-type"] == f"image/{suffix}"
+        assert Image.open(io.BytesIO(answer.content)).n_frames == 3
+        assert str(house.vault.folder).encode() not in answer.content
+    refused = (
+        (visitor, {"mask": mask}, 400, "background, which is kept"),
+        (visitor, {"background": wood, "mask": mask, "matte": "motion"}, 400, "both say where"),
+        (visitor, {"background": wood, "matte": "u2net"}, 400, "no matte 'u2net'"),
+        (visitor, {"background": wood, "mask": clip}, 400, "clip.mp4 is no picture"),
+        (visitor, {"background": wood, "mask": wood}, 400, "wood.png is 50 x 40 pixels, but who.png"),
+        (stranger, {"background": wood, "mask": mask}, 404, "no such file"),
+    )
+    for client, settings, status, said in refused:
+        pair = asked if client is visitor else {"source": "portrait", "driving": "clip"}
+        answer = client.post("/api/preview", json={**pair, "settings": settings})
+        assert (answer.status_code, said in answer.json()["what"]) == (status, True), answer.text
+
+
+def test_editors_are_told_where_parts_lie(house: House, media: Path) -> None:
+    visitor = house.visitor()
+    asked = {"source": upload(visitor, media / "two.png"), "driving": upload(visitor, media / "clip.mp4")}
+    settings = {"face": "0,0,32,32", "pin": 0, "detail": 0, "anchor": "first", "crop-json": True}
+    last = finish(visitor, visitor.post("/api/jobs", json={**asked, "settings": settings}).json()["id"])
+    assert "--crop-json two-clip.json" in last["command"]
+    told = visitor.get(f"/api/files/{last['crop']}").json()
+    assert (told["source"]["name"], told["parts"][0]["driving"]) == ("two.png", "clip.mp4")
+    assert told["parts"][0]["box"] == [0, 0, 32, 32]
+
+
+def test_where_results_are_badged_they_are_marked(build: Callable[..., House]) -> None:
+    visitor = build(badge="top-left").visitor()
+    assert visitor.get("/api/state").json()["words"]["mark"] == ["tag", "full"]
+    asked = {"source": "portrait", "driving": "clip", "settings": {"mark": "none"}}
+    assert "no mark 'none'" in visitor.post("/api/jobs", json=asked).json()["what"]
 
 
 def test_weights_of_every_family_say_what_they_can(build: Callable[..., House]) -> None:

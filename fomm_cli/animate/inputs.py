@@ -34,10 +34,6 @@ def check_asked(source: Path, driving: Path, outputs: list[Output], settings: Se
         raise FommError(f"{driving} is a motion file.", "--start, --end and --audio-track are for clips.")
     drivings = [clip for _, clip in settings.paste.drive] if settings.paste else []
     parse_background(settings.background)
-    if settings.mask is not None and settings.matte is not None:
-        raise FommError("--mask and --matte both say where the subject is.", "Give one of them.")
-    if (settings.mask is not None or settings.matte is not None) and settings.background == "keep":
-        raise FommError("A mask tells subject from background, which is kept.", "Say what becomes of it: --background.")
     if settings.matte not in (None, MOTION):
         check_matte(settings.matte)
     if settings.crop_json is not None:
@@ -62,6 +58,10 @@ def check_settings(settings: Settings) -> None:
         parse_anchor(settings.anchor)
     if settings.end is not None and settings.end <= settings.begin:
         raise FommError("Nothing lies between --start and --end.", "--end is counted from the clip's begin, too.")
+    if settings.mask is not None and settings.matte is not None:
+        raise FommError("--mask and --matte both say where the subject is.", "Give one of them.")
+    if (settings.mask is not None or settings.matte is not None) and settings.background == "keep":
+        raise FommError("A mask tells subject from background, which is kept.", "Say what becomes of it: --background.")
 
 
 def check_inputs(source: Path, driving: Path, outputs: list[Output], settings: Settings) -> None:

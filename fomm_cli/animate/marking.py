@@ -16,7 +16,7 @@ from fomm_cli.media.signing import MIMES
 from fomm_cli.version import __version__
 
 MARKS = ["tag", "full", "none"]
-_PRIVATE = {"face_detector", "force", "sign", "badge", "mark", "paste", "crop_json"}
+_PRIVATE = {"face_detector", "force", "sign", "badge", "mark", "paste", "crop_json", "mask"}
 """Settings that are paths, or say nothing of the picture."""
 
 
@@ -39,9 +39,10 @@ def mark_of(engine: Engine, source: Path | None, drivings: Sequence[Path], setti
         record["driving"] = [_digest(path) for path in drivings]
         if source is not None:
             record["source"] = _digest(source)
+        asked = asdict(settings) | {"background": Path(settings.background).name}  # of a picture no folder
         record["settings"] = {
             name: value if isinstance(value, bool | int | float | dict | None) else str(value)
-            for name, value in asdict(settings).items()
+            for name, value in asked.items()
             if name not in _PRIVATE
         }
         named = [("parentOf", source), *(("inputTo", path) for path in drivings)]

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from fomm_cli.animate.settings import Report
@@ -15,20 +17,26 @@ from fomm_cli.files import disk
 FORMAT = "fomm.crop/1"
 
 
-def write_sidecar(path: Path, stage: Stage, report: Report, force: bool) -> None:
-    """Write it, atomically, as JSON; what stands in it is told in docs/animate.md."""
-    told = json.dumps(sidecar(stage, report), indent=1)
+def write_sidecar(
+    path: Path, stage: Stage, report: Report, force: bool, names: Mapping[str, str] = MappingProxyType({})
+) -> None:
+    """Write it, atomically, as JSON; what stands in it is told in docs/animate.md.
+
+    names  what files are called to whom it is told
+    """
+    told = json.dumps(sidecar(stage, report, names), indent=1)
     rows = re.sub(r"\[[-\d.,\s]*\]", lambda found: " ".join(found[0].split()), told)  # numbers side by side
     disk.write_text(path, rows + "\n", force)
 
 
-def sidecar(stage: Stage, report: Report) -> dict[str, Any]:
+def sidecar(stage: Stage, report: Report, names: Mapping[str, str]) -> dict[str, Any]:
     """Sizes are width and height, boxes left, top, width and height, all in pixels of the upright source."""
     picture = stage.faces[0].picture
-    drivings: list[str | None] = [face.driving.name for face in report.faces] or [None]
+    drivings: list[str | None] = [names.get(face.driving.name, face.driving.name) for face in report.faces] or [None]
+    name = None if stage.path is None else names.get(stage.path.name, stage.path.name)
     return {
         "format": FORMAT,
-        "source": {"name": None if stage.path is None else stage.path.name, "size": [*picture.shape[1::-1]]},
+        "source": {"name": name, "size": [*picture.shape[1::-1]]},
         "frames": {"size": [*report.size[::-1]], "count": report.frames, "rate": str(report.rate)},
         "whole": isinstance(stage, Whole),
         "parts": [_part(stage, number, driving) for number, driving in enumerate(drivings)],

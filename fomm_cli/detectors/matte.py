@@ -15,10 +15,11 @@ from fomm_cli.errors import FommError, nearest
 def check_matte(name: str) -> None:
     """Refuse, before any work, what cannot be asked: the package is not there, or knows no such network."""
     if importlib.util.find_spec("rembg") is None:
-        raise missing("rembg, which tells subject from background,", "matte")
+        error = missing("rembg, which tells subject from background,", "matte")
+        raise FommError(error.what, f"{error.hint}, or use --matte motion, which needs nothing.")
     known = _sessions()
     if name not in known:
-        raise FommError(f"rembg has no network {name!r}.", nearest(name, known))
+        raise FommError(f"rembg has no network {name!r}.", nearest(name, ["motion", *known]))
 
 
 def matte(picture: NDArray[np.uint8], name: str) -> NDArray[np.uint8]:

@@ -17,6 +17,7 @@ from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 
 from fomm_cli.animate.layouts import LAYOUTS
+from fomm_cli.animate.marking import MARKS
 from fomm_cli.animate.settings import COLOURS, EXTENDS
 from fomm_cli.engine.base import usual_motion
 from fomm_cli.errors import FommError
@@ -105,6 +106,7 @@ class Site:
                     "loop": LOOPS,
                     "layout": list(LAYOUTS),
                     "format": FORMATS,
+                    "mark": [word for word in MARKS if word != "none" or self.rules.badge == "none"],
                     "badge": CORNERS if self.rules.badge != "none" else ["none", *CORNERS],
                     "colour-match": COLOURS,
                     "extend": EXTENDS,

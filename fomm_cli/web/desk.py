@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
@@ -19,6 +19,7 @@ from fomm_cli.animate.redirect import redirect_clip
 from fomm_cli.animate.runner import Runner
 from fomm_cli.animate.scene import Scene, is_clip, open_scene
 from fomm_cli.animate.settings import Output, Progress, Still
+from fomm_cli.animate.sidecar import write_sidecar
 from fomm_cli.animate.whole import Stage, check_stage, open_stage
 from fomm_cli.boxes import Box
 from fomm_cli.engine.base import Engine, usual_motion
@@ -33,7 +34,7 @@ from fomm_cli.web.files import first
 from fomm_cli.web.job import Cancelled, Job
 from fomm_cli.web.rules import RefusedError, Rules
 from fomm_cli.web.vault import Stored, Vault, discard, hidden
-from fomm_cli.web.words import Asked, command, read
+from fomm_cli.web.words import Asked, beside, command, read
 from fomm_cli.weights.fetch import fetch
 
 CACHE = 512 << 20
@@ -86,14 +87,19 @@ class Desk:
         asked: Asked,
         output: Stored,
         others: Mapping[int, Stored] | None = None,
+        pictures: Sequence[Stored] = (),
     ) -> Job:
-        """A job that makes the source move like the driving; `others` drive faces of it, by their numbers."""
+        """A job that makes the source move like the driving; `others` drive faces of it, by their numbers.
+
+        pictures  mask and background, if `asked` has such
+        """
         others = others or {}
 
         def work(job: Job) -> dict[str, Any]:
             begun, settings, runner = time.perf_counter(), asked.settings, self._runner(asked)
             family = runner.engine.family.configured(settings.options)
             outputs = [Output(output.path, asked.words["layout"])]
+            sidecar = None
             if family.takes_clips and is_clip(source.path):
                 moving = self._moving(driving, asked, job.progress)
                 crop = family.crop if settings.crop_source == "auto" else settings.crop_source
@@ -102,6 +108,11 @@ class Desk:
                 stage, moving = self._stage(source, asked), self._moving(driving, asked, job.progress)
                 drives = {number: self._moving(file, asked, job.progress) for number, file in others.items()}
                 report = render_clip(stage, moving, outputs, settings, job.progress, drives)
+                if settings.crop_json is not None:
+                    names = {file.path.name: file.name for file in (source, driving, *others.values())}
+                    sidecar = self.vault.new(owner, beside(output.name))
+                    write_sidecar(sidecar.path, stage, report, False, names)
+                    self.vault.keep(sidecar)
             return {
                 "frames": report.frames,
                 "rate": float(report.rate),
@@ -110,12 +121,13 @@ class Desk:
                 "anchor": report.anchor,
                 "pose_distance": report.distance,
                 "cut": report.cut,
+                "crop": None if sidecar is None else sidecar.id,
                 "warnings": report.warnings,
             }
 
         drives = {number: file.name for number, file in others.items()}
         line = command(asked, source.name, driving.name, output.name, self.engines.own, drives)
-        return self.submit(Job(owner, (source, driving, *others.values()), output, line, work))
+        return self.submit(Job(owner, (source, driving, *others.values(), *pictures), output, line, work))
 
     def extraction(self, owner: str, clip: Stored, asked: Asked, private: bool, output: Stored, line: str) -> Job:
         """A job that reads the motion of a clip into a file."""
@@ -226,7 +238,13 @@ class Desk:
     # ------------------------------------------------------------------------------------------------- previews
 
     def still(
-        self, source: Stored, driving: Stored, row: int, asked: Asked, others: Mapping[int, Stored]
+        self,
+        source: Stored,
+        driving: Stored,
+        row: int,
+        asked: Asked,
+        others: Mapping[int, Stored],
+        pictures: Sequence[Stored] = (),
     ) -> tuple[Still, Stage, Driving]:
         """One frame of what a job would make, and what it was made of.
 
@@ -240,7 +258,7 @@ class Desk:
                 still = still._replace(frame=badged(still.frame, asked.settings.badge))
             return still, stage, moving
         except FommError as error:
-            raise hidden(error, source, driving, *others.values()) from error
+            raise hidden(error, source, driving, *others.values(), *pictures) from error
 
     def faces(self, file: Stored, asked: Asked) -> list[Box]:
         """The squares around the faces of a picture, or of a clip's first frame, from left to right."""
@@ -274,7 +292,7 @@ class Desk:
         if family.takes_clips and is_clip(source.path):
             raise FommError(f"{source.name} is a clip: there is no preview of it.", "Animate it.")
         asked_of = settings.crop_source, settings.size, settings.max_size, settings.detail, settings.paste
-        seen = *asked_of, settings.background, settings.options
+        seen = *asked_of, settings.background, settings.mask, settings.matte, settings.options
         with self._opening:
             return self._kept.get(
                 ("source", source.id, asked.words["weights"], *seen),

@@ -27,7 +27,14 @@ THUMB = 64
 """Pixels a side of a strip's pictures."""
 
 _SHOWN = {
-    **{".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".webp": "image/webp", ".gif": "image/gif"},
+    **{
+        ".png": "image/png",
+        ".jpg": "image/jpeg",
+        ".jpeg": "image/jpeg",
+        ".webp": "image/webp",
+        ".gif": "image/gif",
+        ".apng": "image/apng",
+    },
     **{".mp4": "video/mp4", ".m4v": "video/mp4", ".mov": "video/quicktime", ".webm": "video/webm"},
     ".mkv": "video/x-matroska",
 }

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from PIL import ImageColor
@@ -13,13 +16,15 @@ from fomm_cli.animate import backdrop
 from fomm_cli.animate.crops import check_crop
 from fomm_cli.animate.inputs import check_settings
 from fomm_cli.animate.layouts import LAYOUTS
+from fomm_cli.animate.marking import MARKS
 from fomm_cli.animate.parts import parse_face
 from fomm_cli.animate.settings import COLOURS, EXTENDS, Paste, Settings, parse_size, parse_time
+from fomm_cli.animate.subject import MOTION
 from fomm_cli.errors import FommError, nearest
 from fomm_cli.media.badge import CORNERS
 from fomm_cli.motion.controls import Controls
 
-FORMATS = ["mp4", "webm", "mov", "mkv", "gif"]
+FORMATS = ["mp4", "webm", "mov", "mkv", "gif", "webp", "apng"]
 
 DEFAULTS: dict[str, Any] = {
     "weights": "",
@@ -39,6 +44,8 @@ DEFAULTS: dict[str, Any] = {
     "feather": 0.1,
     "colour-match": "border",
     "background": "keep",
+    "mask": "",
+    "matte": "",
     "set": "",
     "start": "0",
     "end": "",
@@ -54,14 +61,18 @@ DEFAULTS: dict[str, Any] = {
     "layout": "result",
     "audio": "driving",
     "crf": 18,
+    "crop-json": False,
+    "mark": "tag",
     "badge": "none",
     "format": "mp4",
 }
 """Options of `fomm animate` without their dashes in front; "" is an option left out, `format` its output's suffix.
 
-What may be said several times there stands here with spaces between: `face`, `drive`, `set`.
+What may be said several times there stands here with spaces between: `face`, `drive`, `set`. Where a picture is named
+there, `mask` and `background`, stands the id of one that was sent.
 """
 
+_ID = re.compile("[0-9a-f]{32}")
 _REPEATED = ("face", "drive", "set")
 _RANGES: dict[str, tuple[float, float]] = {
     "detail": (0, 1.0),
@@ -78,12 +89,26 @@ class Asked(NamedTuple):
     words    all of `DEFAULTS`
     changed  those that are not as `fomm animate` has them by default
     drive    which faces are driven by files of their own, by ids
+    names    what the visitor calls the pictures that words name, known once they were `found`
     """
 
     settings: Settings
     words: dict[str, Any]
     changed: dict[str, Any]
     drive: dict[int, str]
+    names: Mapping[str, str] = MappingProxyType({})
+
+    @property
+    def pictures(self) -> dict[str, str]:
+        """Words that name pictures, and the ids they name."""
+        named = {"mask": self.words["mask"], "background": self.words["background"]}
+        return {word: id for word, id in named.items() if (word == "mask" and id) or _ID.fullmatch(id)}
+
+    def found(self, files: Mapping[str, tuple[Path, str]]) -> Asked:
+        """The same, its pictures by their paths here and by the names their visitor gave them."""
+        paths: dict[str, Any] = {word: path if word == "mask" else str(path) for word, (path, _) in files.items()}
+        names = {word: name for word, (_, name) in files.items()}
+        return self._replace(settings=replace(self.settings, **paths), names=names)
 
 
 def defaults(usual: tuple[str, bool] = ("relative", True), badge: str = "none") -> dict[str, Any]:
@@ -110,7 +135,10 @@ def read(given: Any, usual: tuple[str, bool] = ("relative", True), badge: str = 
     _one_of("layout", words["layout"], list(LAYOUTS))
     _one_of("audio", words["audio"], ["driving", "none"])
     _one_of("format", words["format"], FORMATS)
-    _one_of("badge", words["badge"], CORNERS if badge != "none" else ["none", *CORNERS])
+    marked = badge != "none"
+    _one_of("mark", words["mark"], [word for word in MARKS if word != "none" or not marked])
+    _one_of("matte", words["matte"], ["", MOTION])
+    _one_of("badge", words["badge"], CORNERS if marked else ["none", *CORNERS])
     for name, (least, most) in _RANGES.items():
         if words[name] != "" and not least <= (value := _amount(name, words[name], type(most))) <= most:
             raise FommError(f"{name} {value:g} is out of range.", f"It goes from {least:g} to {most:g}.")
@@ -129,6 +157,10 @@ def read(given: Any, usual: tuple[str, bool] = ("relative", True), badge: str = 
         detail=words["detail"],
         paste=pasted,
         background=words["background"],
+        mask=Path(words["mask"]) if words["mask"] else None,
+        matte=words["matte"] or None,
+        crop_json=Path(beside("result")) if words["crop-json"] else None,  # where is the server's business
+        mark=words["mark"],
         options=tuple(words["set"].split()),
         badge=None if words["badge"] == "none" else words["badge"],
         begin=parse_time(words["start"]),
@@ -178,15 +210,15 @@ def _driven(text: str) -> tuple[int, str]:
 
 
 def _background(text: str, suffix: str) -> str:
-    """A word, or a colour as #rrggbb: what a visitor writes is never taken for a path."""
+    """A word, a colour as #rrggbb, or an id: what a visitor writes is never taken for a path."""
     if text == "alpha":
         backdrop.check_alpha(Path(f"result.{suffix}"))
-    if text in backdrop.WORDS:
+    if text in backdrop.WORDS or _ID.fullmatch(text):
         return text
     try:
         red, green, blue, *_ = ImageColor.getrgb(text)
     except ValueError:
-        hint = f"{nearest(text, backdrop.WORDS)} Or a colour: green, #00ff00."
+        hint = f"{nearest(text, backdrop.WORDS)} Or a colour: green, #00ff00. Or a picture of yours."
         raise FommError(f"There is no background {text!r}.", hint) from None
     return f"#{red:02x}{green:02x}{blue:02x}"
 
@@ -207,11 +239,20 @@ def command(
         if name in _REPEATED:
             said = value.split() if name != "drive" else [f"{n}={file}" for n, file in (drives or {}).items()]
             line += [part for each in said for part in (f"--{name}", each)]
+        elif name == "crop-json":
+            line += ["--crop-json", _operand(beside(output))]
         elif isinstance(value, bool):
             line.append(f"--{name}" if value else f"--no-{name}")
+        elif name in asked.names:
+            line += [f"--{name}", _operand(asked.names[name])]
         else:
             line += [f"--{name}", f"{value:g}" if isinstance(value, float) else str(value)]
     return shlex.join(line)
+
+
+def beside(output: str) -> str:
+    """What the file is called that tells where the parts of a result lie."""
+    return f"{Path(output).stem}.json"
 
 
 def _operand(name: str) -> str:

@@ -45,9 +45,9 @@ class Work:
         given = await asked_in(request)
         source, driving = self._pair(request, given)
         row = number(given.get("frame", 0), "frame")
-        asked = await run_in_threadpool(self.desk.asked, given.get("settings", {}))
+        asked, pictures = self._found(request, await run_in_threadpool(self.desk.asked, given.get("settings", {})))
         others = self._others(request, asked)
-        still, stage, moving = await run_in_threadpool(self.desk.still, source, driving, row, asked, others)
+        still, stage, moving = await run_in_threadpool(self.desk.still, source, driving, row, asked, others, pictures)
         told = {
             "frame": still.row,
             "frames": still.frames,
@@ -86,10 +86,10 @@ class Work:
             return JSONResponse(told)
         given = await asked_in(request)
         source, driving = self._pair(request, given)
-        asked = await run_in_threadpool(self.desk.asked, given.get("settings", {}))
+        asked, pictures = self._found(request, await run_in_threadpool(self.desk.asked, given.get("settings", {})))
         output = self.vault.new(owner, _result(source.name, driving.name, asked.words["format"]))
         others = self._others(request, asked)
-        return self.accepted(self.desk.animation(owner, source, driving, asked, output, others))
+        return self.accepted(self.desk.animation(owner, source, driving, asked, output, others, pictures))
 
     async def job(self, request: Request) -> Response:
         job = self.desk.find(visitor_of(request), request.path_params["id"])
@@ -127,6 +127,15 @@ class Work:
     def _others(self, request: Request, asked: Asked) -> dict[int, Stored]:
         owner = visitor_of(request)
         return {number: self.vault.find(owner, id) for number, id in asked.drive.items()}
+
+    def _found(self, request: Request, asked: Asked) -> tuple[Asked, list[Stored]]:
+        """What was asked with the pictures that it names, mask and background, and these."""
+        owner = visitor_of(request)
+        files = {word: self.vault.find(owner, id) for word, id in asked.pictures.items()}
+        for file in files.values():
+            if file.told.get("kind") != "picture":
+                raise FommError(f"{file.name} is no picture.", "Choose one.")
+        return asked.found({word: (file.path, file.name) for word, file in files.items()}), list(files.values())
 
 
 def _result(source: str, driving: str, suffix: str) -> str:

@@ -1,6 +1,7 @@
 // The page of `fomm web`: its controls, previews, jobs and tabs.
 
 import { ask, at, complain, follow, pace, post, upload } from "/page/api.js";
+import { behind } from "/page/behind.js";
 import { camera } from "/page/camera.js";
 import { cropper } from "/page/crop.js";
 import { drives } from "/page/drives.js";
@@ -10,9 +11,9 @@ import { options } from "/page/options.js";
 import { gallery } from "/page/results.js";
 
 const SLIDERS = ["motion-scale", "head", "expression", "smooth", "detail", "pin", "feather"];
-const CHOICES = ["mode", "loop", "lock", "layout", "format", "clamp", "badge", "colour-match", "extend"];
+const CHOICES = ["mode", "loop", "lock", "layout", "format", "clamp", "mark", "badge", "colour-match", "extend"];
 const TEXTS = ["crop-source", "crop-driving", "anchor", "weights", "size", "max-size", "face", "background"];
-const CHECKS = ["adapt-scale", "allow-damaged", "paste-back"];
+const CHECKS = ["adapt-scale", "allow-damaged", "crop-json", "paste-back"];
 const PIN = "0.2"; // where nobody says
 let state, job;
 const chosen = { source: null, driving: null };
@@ -25,6 +26,7 @@ function settings() {
   for (const name of [...CHOICES, ...TEXTS]) all[name] = at(name).value.trim();
   for (const name of CHECKS) all[name] = at(name).checked;
   all.set = onOptions.said();
+  Object.assign(all, onBehind.said());
   if (pasted()) {
     all.drive = onDrives.said();
     all.pin = at("pin").value === PIN ? "" : at("pin").value;
@@ -57,6 +59,7 @@ function told() {
   for (const name of SLIDERS) document.querySelector(`output[for=${name}]`).textContent = (+at(name).value).toFixed(2);
   for (const name of ["start", "end"]) document.querySelector(`output[for=${name}]`).textContent = `${(+at(name).value).toFixed(2)} s`;
   at("pasted").hidden = !pasted();
+  onBehind.told();
   for (const name of ["pin", "detail"]) at(name).disabled = !state.holds;
   at("frame-told").textContent = `${+at("frame").value + 1} of ${+at("frame").max + 1}`;
   mark();
@@ -178,6 +181,7 @@ function use(side, file) {
     onDrives.know(file);
   } else {
     onDrives.forget();
+    onBehind.forget();
     onCamera.change(file);
   }
   crops[side].use(file);
@@ -340,6 +344,7 @@ async function download(name) {
 
 const onOptions = options();
 const onDrives = drives({ change: preview });
+const onBehind = behind({ change: () => { told(); preview(); } });
 const made = gallery({ warn, show });
 const onCamera = live({ settings, complain, size: () => state.size, source: () => chosen.source });
 const onMotion = motions({

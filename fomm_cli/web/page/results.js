@@ -32,7 +32,7 @@ function remember(result, given) {
 
 function present(over, given) {
   command = over.command;
-  const address = `/api/files/${over.file}`, picture = over.name.endsWith(".gif");
+  const address = `/api/files/${over.file}`, picture = /\.(gif|webp|apng)$/.test(over.name);
   at("result").hidden = picture;
   at("moving").hidden = !picture;
   if (picture) { at("moving").src = address; at("result").removeAttribute("src"); } else at("result").src = address;
@@ -41,6 +41,8 @@ function present(over, given) {
   if (over.beside) at("beside").src = `/api/files/${over.beside.id}`; else at("beside").removeAttribute("src");
   at("save").href = `${address}?download`;
   at("save").download = over.name;
+  at("save-crop").hidden = !over.crop;
+  at("save-crop").href = `/api/files/${over.crop}?download`;
   at("copied").textContent = "";
   at("tab-result").disabled = false;
   at("empty").hidden = true;
