@@ -23,6 +23,7 @@ from fomm_cli.shards import Shard
 from tests import processes
 from tests.clips import shades, write_clip
 from tests.engines import GreyEngine, tiny_config, tiny_model
+from tests.test_subject import DiscEngine
 
 NAME = "{source}-{driving}.mp4"
 
@@ -85,6 +86,17 @@ def test_a_part_of_each_clip(folder: Path) -> None:
     items = product([folder / "faces" / "f0.png"], gather(["clips/c0.mp4", "clips/c2.mp4"], True), NAME)
     outcomes = animate_batch(items, Path("out"), Opener(), Settings(begin=Fraction(2, 25)), Wishes())
     assert [outcome["frames"] for outcome in outcomes] == [3, 5]
+
+
+def test_the_subject_of_each_source_is_found(folder: Path) -> None:
+    items = product(gather(["faces/f0.png", "faces/f2.png"], False), gather(["clips/c0.mp4"], True), NAME)
+    settings = Settings(background="#00ff00", matte="motion")
+    outcomes = animate_batch(items, folder / "out", Opener(DiscEngine), settings, Wishes())
+    assert [outcome["status"] for outcome in outcomes] == ["done", "done"]
+    for name in ("f0", "f2"):
+        frame = next(iter(read_frames(folder / "out" / f"{name}-c0.mp4"))).astype(int)
+        assert np.abs(frame[1, 1] - (0, 255, 0)).max() < 30
+        assert np.ptp(frame[17, 13]) < 30, "the subject is as grey as it was"
 
 
 def test_failures_cost_their_own_results(folder: Path) -> None:

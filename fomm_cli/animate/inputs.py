@@ -34,8 +34,6 @@ def check_asked(source: Path, driving: Path, outputs: list[Output], settings: Se
         raise FommError(f"{driving} is a motion file.", "--start, --end and --audio-track are for clips.")
     drivings = [clip for _, clip in settings.paste.drive] if settings.paste else []
     parse_background(settings.background)
-    if settings.matte not in (None, MOTION):
-        check_matte(settings.matte)
     if settings.crop_json is not None:
         check_distinct(settings.crop_json, source, driving, *drivings, *(Path(path) for path, _ in outputs))
         check_free(settings.crop_json, settings.force)
@@ -62,6 +60,8 @@ def check_settings(settings: Settings) -> None:
         raise FommError("--mask and --matte both say where the subject is.", "Give one of them.")
     if (settings.mask is not None or settings.matte is not None) and settings.background == "keep":
         raise FommError("A mask tells subject from background, which is kept.", "Say what becomes of it: --background.")
+    if settings.matte not in (None, MOTION):
+        check_matte(settings.matte)
 
 
 def check_inputs(source: Path, driving: Path, outputs: list[Output], settings: Settings) -> None:
