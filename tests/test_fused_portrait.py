@@ -8,7 +8,7 @@ import torch.nn.functional as F
 
 from fomm_cli.engine.fused_portrait import Enlarged, FusedPortrait, VolumeDoubling
 from fomm_cli.engine.tiles import Tiled
-from fomm_cli.model.live_portrait.pose import HeadPose
+from fomm_cli.model.pose import pick
 from tests import live_portrait as lp
 
 
@@ -67,6 +67,6 @@ def test_quick_is_plain(size: str, precision: torch.dtype, psnr: float) -> None:
     assert found.shape == plain.shape
     assert found.dtype == torch.float32
     assert -10 * (found - plain).square().mean().log10() > psnr
-    one = HeadPose(*(field[1:] for field in driving))
+    one = pick(driving, slice(1, None))
     alone = quick.render(quick.encode(given["source"]), source, one)
     torch.testing.assert_close(alone, found[1:], atol=1e-5 if precision == torch.float32 else 1e-2, rtol=0)

@@ -7,14 +7,15 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from fomm_cli.errors import FommError
 from fomm_cli.model.geometry import warp
 from fomm_cli.model.live_portrait import pose, published, volume
 from fomm_cli.model.live_portrait.detector import degrees, keypoints, rotations
+from fomm_cli.model.live_portrait.family import LivePortrait
 from fomm_cli.model.live_portrait.pose import Finish, HeadPose
+from fomm_cli.model.pose import joined, mapped, pick
 from tests import live_portrait as lp
 
 # Largest absolute error: of the tiny networks, of the full ones.
@@ -108,9 +109,9 @@ def test_networks_give_the_original_numbers(size: str) -> None:
         reference.check("S.lip", model.lip(source, torch.tensor([[0.2, 0.05]])), "points")
         reference.check("S.eye", model.eyes(source, torch.tensor([[0.3, 0.25, 0.1]])), "points")
 
-        arrays = {who: HeadPose(*(field.numpy() for field in found)) for who, found in poses.items()}
+        arrays = {who: mapped(found, lambda field: field.numpy()) for who, found in poses.items()}
         moved = pose.transfer(arrays["source"], arrays["driving1"], arrays["driving0"])
-        settled = model.settle(poses["source"], HeadPose(*(torch.from_numpy(np.array(field)) for field in moved)))
+        settled = model.settle(poses["source"], mapped(moved, lambda field: torch.from_numpy(np.array(field))))
         reference.check("chain.keypoints", settled.value, "points" if size == "full" else "chain")
         chain = model.render(encoded, poses["source"], settled)
         reference.check("chain.image", chain.prediction, "chain")
@@ -129,15 +130,16 @@ def test_a_batch_gives_what_its_members_give() -> None:
     together = model.detect(images)
     apart = [model.detect(images[i : i + 1]) for i in range(3)]
     for field, several in zip(together, zip(*apart, strict=True), strict=True):
-        torch.testing.assert_close(field, torch.cat(several), atol=2e-6, rtol=0)
+        if field is not None:
+            torch.testing.assert_close(field, torch.cat(several), atol=2e-6, rtol=0)
     encoded = model.encode(given["source"])
-    one = HeadPose(*(field[:1] for field in together))
+    one = pick(together, slice(1))
     frames = model.render(encoded, one, together).prediction
     several_sources = model.encode(images)
-    turned = HeadPose(*(field.roll(1, 0) for field in together))
+    turned = mapped(together, lambda field: field.roll(1, 0))
     swapped = model.render(several_sources, together, turned).prediction
     for i in range(3):
-        alone = model.render(encoded, one, HeadPose(*(field[i : i + 1] for field in together))).prediction
+        alone = model.render(encoded, one, pick(together, slice(i, i + 1))).prediction
         torch.testing.assert_close(frames[i : i + 1], alone, atol=2e-5, rtol=0)
         own = model.render(model.encode(images[i : i + 1]), apart[i], apart[i - 1]).prediction
         torch.testing.assert_close(swapped[i : i + 1], own, atol=2e-5, rtol=0)
@@ -174,7 +176,7 @@ def stored_pose(functions: dict[str, Tensor], who: str) -> HeadPose:
 
 
 def stacked(poses: list[HeadPose]) -> HeadPose:
-    return HeadPose(*(np.concatenate(fields) for fields in zip(*poses, strict=True)))
+    return joined(poses)
 
 
 def test_angles_rotations_and_keypoints() -> None:
@@ -191,69 +193,81 @@ def test_angles_rotations_and_keypoints() -> None:
         np.testing.assert_allclose(ours, functions[f"pose.{who}.keypoints"].numpy(), atol=1e-6)
 
 
-def finish_of(case: dict[str, Any], functions: dict[str, Tensor], frames: int) -> Finish:
-    """The original's options as ours: what is retargeted before stitching, and what is put right after it."""
+class Stitchers:
+    """The three small networks at the published size, as an engine settles with them."""
 
-    def ratios(which: str, kind: str) -> NDArray[np.float32]:
-        clip = case[f"{which}_video"]
-        several = [functions[f"ratio.{which}{i if clip else 0}.{kind}"].numpy() for i in range(frames)]
-        return np.concatenate(several)
+    def __init__(self) -> None:
+        state = lp.published_state("full", only=published.REQUIRED[4:])
+        self.networks = lp.small_networks(lp.our_state(state))
 
-    def joined(source: NDArray[Any], wanted: NDArray[Any]) -> Tensor:
-        return torch.from_numpy(np.concatenate([source, wanted.astype(np.float32)], axis=1))
-
-    eyes = lip = None
-    relative = case["flag_relative_motion"]
-    source_eyes, source_lip = ratios("source", "eyes"), ratios("source", "lip")
-    retargeting = case.get("flag_eye_retargeting"), case.get("flag_lip_retargeting")
-    if any(retargeting):
-        if retargeting[0]:
-            eyes = joined(source_eyes, ratios("driving", "eyes")[:, :1])
-        if retargeting[1]:
-            lip = joined(source_lip, ratios("driving", "lip"))
-    else:
-        if case.get("flag_normalize_lip") and relative and source_lip[0] >= 0.03:
-            lip = joined(source_lip, np.zeros_like(source_lip))
-        if case.get("flag_source_video_eye_retargeting") and case["source_video"]:
-            mean = source_eyes[0].mean()
-            eyes = joined(source_eyes, np.full((frames, 1), 0.39 if mean < 0.18 else mean))
-    return Finish(
-        case.get("flag_stitching", False), case.get("driving_multiplier", 1.0), eyes, lip, after=not any(retargeting)
-    )
+    def settle(self, source: HeadPose, driving: HeadPose, finish: Finish | None = None) -> HeadPose:
+        ratios = [None if each is None else torch.from_numpy(each) for each in (finish or Finish())[2:4]]
+        finish = (finish or Finish())._replace(eyes=ratios[0], lip=ratios[1])
+        points = (torch.from_numpy(np.array(each.value)) for each in (source, driving))
+        return driving._replace(value=pose.settled(*points, finish, *self.networks).numpy())
 
 
 @pytest.fixture(scope="module")
-def stitchers() -> Any:
-    """The three small networks at the published size."""
-    state = lp.published_state("full", only=published.REQUIRED[4:])
-    return lp.small_networks(lp.our_state(state))
+def stitchers() -> Stitchers:
+    return Stitchers()
+
+
+def options_of(case: dict[str, Any]) -> list[str]:
+    """The original's options as ours."""
+    eyes, lip = case.get("flag_eye_retargeting"), case.get("flag_lip_retargeting")
+    closed, steady = case.get("flag_normalize_lip"), case.get("flag_source_video_eye_retargeting")
+    rest = {(True, True): "all", (True, False): "lip", (False, True): "eyes"}.get((bool(closed), bool(steady)), "none")
+    return [
+        f"region={case.get('animation_region', 'all')}",
+        f"stitching={case['flag_stitching']}",
+        f"multiplier={case.get('driving_multiplier', 1.0)}",
+        f"rest={rest}",
+        f"smoothing={case.get('driving_smooth_observation_variance', 3e-7)}",
+        *["eyes=driving"] * bool(eyes),
+        *["lip=driving"] * bool(lip),
+    ]
 
 
 @pytest.mark.parametrize("case", lp.cases(), ids=lambda case: case["name"])
 @torch.inference_mode()
-def test_driving_rules(case: dict[str, Any], stitchers: Any) -> None:
+def test_driving_rules(case: dict[str, Any], stitchers: Stitchers) -> None:
+    """What the family makes of source and driving, under its own options, is what the original's pipeline does."""
     functions = lp.tensors("functions")
     driven = functions[f"{case['name']}.driven"].numpy()
-    frames = len(driven)
-    clip = case["source_video"]
-    source = stacked([stored_pose(functions, f"source{i}") for i in range(frames if clip else 1)])
-    driving = stacked([stored_pose(functions, f"driving{i if case['driving_video'] else 0}") for i in range(frames)])
+    frames, clip = len(driven), case["source_video"]
+
+    def seen(who: str, count: int) -> HeadPose:
+        ratios = [functions[f"ratio.{who}{i}.{kind}"].numpy() for i in range(count) for kind in ("eyes", "lip")]
+        poses = stacked([stored_pose(functions, f"{who}{i}") for i in range(count)])
+        return poses._replace(openness=np.concatenate(ratios, axis=1).reshape(count, 3))
+
+    family = LivePortrait().configured(options_of(case))
     mode = "relative" if case["flag_relative_motion"] else "absolute"
-    region = case.get("animation_region", "all")
-    initial = HeadPose(*(field[:1] for field in driving))
-    smoothing = 0.0
+    family.check_asked(mode, clip)
+    source = seen("source", frames if clip else 1)
+    driving = seen("driving", frames if case["driving_video"] else 1)
+    initial = pick(driving, slice(1))
     if not case["driving_video"]:
-        initial = pose.resting(initial, region, clip)
+        initial = family.resting(initial, clip)
+    if family.follows_openness:
+        # Ours leaves what is opened to the network and moves the rest; theirs drops all motion, or none of it.
+        dropped = [0] * frames if mode == "relative" else slice(None)
+        moved = pose.transfer(source, pick(driving, dropped), initial, mode)._replace(openness=driving.openness)
     elif clip:
-        smoothing = case.get("driving_smooth_observation_variance", 3e-7)
-    finish = finish_of(case, functions, frames)
-    moved = pose.transfer(source, driving, initial, mode, region, clip, smoothing)
-    if mode == "relative" and not finish.after:
-        moved = moved._replace(
-            value=np.broadcast_to(source.value, moved.value.shape)
-        )  # retargeting replaces the motion
-    value = pose.settled(torch.from_numpy(source.value), torch.from_numpy(np.array(moved.value)), finish, *stitchers)
-    np.testing.assert_allclose(value.numpy(), driven, atol=1e-5)
+        moved = family.redirect(source, driving, initial, mode)
+    else:
+        moved = family.transfer(source, driving, initial, mode)
+    rows = [slice(row, row + 1) for row in range(frames)]
+    settled = [family.settle(stitchers, pick(source, row) if clip else source, pick(moved, row)).value for row in rows]
+    np.testing.assert_allclose(np.concatenate(settled), driven, atol=1e-5)
+    if not clip:  # all at once is the same
+        np.testing.assert_allclose(family.settle(stitchers, source, moved).value, driven, atol=1e-5)
+
+
+@pytest.mark.parametrize(("own", "wanted"), [(0.3, 0.3), (0.1, 0.39)])
+def test_eyes_of_a_source_clip_stay_as_they_were_but_not_shut(own: float, wanted: float) -> None:
+    openness = np.array([[own, own, 0.5], [0.05, 0.05, 0.0]])
+    assert pose.steady(openness) == pytest.approx(wanted)
 
 
 @pytest.mark.parametrize("observation", ["3e-07", "1e-05", "0.001"])

@@ -17,9 +17,10 @@ from PIL import Image
 
 from fomm_cli.commands.app import main
 from fomm_cli.detectors import framing
-from fomm_cli.detectors.protocol import Detection
+from fomm_cli.detectors.protocol import Detection, PointDetector
 from fomm_cli.engine.choose import make_engine
 from fomm_cli.media.video import probe, read_frames
+from fomm_cli.motion.file import load
 from fomm_cli.weights.file import save_weights
 from tests import live_portrait as lp
 from tests.clips import write_clip
@@ -129,15 +130,38 @@ def face(side: float, angle: float) -> NDArray[np.float64]:
     """68 points of a face that spans a third of a square."""
     rng = np.random.default_rng(0)
     points = rng.uniform(-1, 1, (68, 2)) * (0.8, 1)
+    points[[0, 16, 24, 8]] = [(-0.8, 0), (0.8, 0), (0, -1), (0, 1)]
     points[[36, 39, 42, 45]] = [(-0.5, -0.3), (-0.2, -0.3), (0.2, -0.3), (0.5, -0.3)]
-    points[[48, 54]] = [(-0.3, 0.5), (0.3, 0.5)]
+    points[[48, 54, 62, 66]] = [(-0.3, 0.5), (0.3, 0.5), (0, 0.44), (0, 0.56)]
+    points[[37, 38, 40, 41]] = [(-0.4, -0.345), (-0.3, -0.345), (-0.3, -0.255), (-0.4, -0.255)]
+    points[[43, 44, 46, 47]] = points[[37, 38, 40, 41]] + (0.7, 0)
     turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
     return points @ turn * side / 6 + side / 2
 
 
-def see(monkeypatch: pytest.MonkeyPatch, points: NDArray[np.float64] | None) -> None:
-    finder = framing.Finder(lambda _: None, Fixed(points))
+def see(monkeypatch: pytest.MonkeyPatch, points: NDArray[np.float64] | PointDetector | None) -> None:
+    found = Fixed(points) if points is None or isinstance(points, np.ndarray) else points
+    finder = framing.Finder(lambda _: None, found)
     monkeypatch.setattr(framing, "open_finder", lambda detector=None: finder)
+
+
+class Talking:
+    """Sees eyes and lips the wider the greener a frame is on average, and no face in a dark one."""
+
+    name = "talking"
+    digest = None
+
+    def points(self, frame: NDArray[np.uint8]) -> NDArray[np.float64] | None:
+        side, green = frame.shape[0], float(frame[..., 1].mean())
+        if green < 20:
+            return None
+        points = face(side, 0.0)
+        wide = np.array([0, (green - 100) * side / 2000])
+        for upper, lower, (left, right) in ((37, 41, (36, 39)), (43, 47, (42, 45))):
+            points[[upper, upper + 1]] = (points[left] + points[right]) / 2 - wide
+            points[[lower, lower - 1]] = (points[left] + points[right]) / 2 + wide
+        points[62], points[66] = (points[48] + points[54]) / 2 - 2 * wide, (points[48] + points[54]) / 2 + 2 * wide
+        return points
 
 
 def test_portrait_crops_turn_with_the_face(ran: Ran, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -213,6 +237,9 @@ TOGETHER = {
     ),
     "a clip by a clip": ("wide.mp4", "clip.mp4", "--crop-source auto --mode absolute --set smoothing=0 --lock turn"),
     "a clip by a motion file": ("wide.mp4", "m.safetensors", "--crop-source auto --set smoothing=1e-4 --anchor first"),
+    "eyes as the driving's": ("photo.png", "clip.mp4", "--set eyes=driving --set lip=0.5 --expression 0.5"),
+    "lips as the driving's": ("wide.mp4", "clip.mp4", "--crop-source auto --set lip=driving --smooth 0.5"),
+    "a source at rest": ("wide.mp4", "clip.mp4", "--crop-source auto --set rest=all --set stitching=false"),
     "eyes as told": ("photo.png", "clip.mp4", "--set eyes=0.1"),
     "lips as told": ("photo.png", "clip.mp4", "--set lip=0.5"),
     "a clip with its eyes shut": ("wide.mp4", "clip.mp4", "--crop-source auto --set eyes=0"),
@@ -230,7 +257,7 @@ def test_options_go_together(ran: Ran, monkeypatch: pytest.MonkeyPatch, together
     options = text.split()
     done = ran(*options, source=source, driving=driving, out="all")
     assert "path" in done, done
-    assert done["frames"] == (1 if driving == "photo.png" else 5)
+    assert done["frames"] == (1 if driving == source == "photo.png" else 5)
     whole = {"--crop-source", "--face", "--paste-back"}  # with what cannot be left out alone
     pairs = list(zip(options[::2], options[1::2], strict=False)) if "--paste-back" not in options else []
     made = frames(done["path"])
@@ -251,6 +278,10 @@ def test_options_go_together(ran: Ran, monkeypatch: pytest.MonkeyPatch, together
         ("--layout keypoints", "wide.mp4", "no other layout than result"),
         ("--mode avd", "photo.png", "no mode 'avd' in LivePortrait"),
         ("--no-adapt-scale", "photo.png", "always scaled in LivePortrait"),
+        ("--set rest=eyes", "photo.png", "the eyes of a picture do not blink"),
+        ("--set rest=lip --mode absolute", "photo.png", "In mode absolute lips are the driving's"),
+        ("--set rest=lip --set eyes=0.2", "photo.png", "rest goes without eyes and lip"),
+        ("--set eyes=followed", "photo.png", "or: Input should be 'driving'"),
     ],
 )
 def test_what_does_not_go_together_is_named(ran: Ran, option: str, source: str, words: str) -> None:
@@ -261,9 +292,74 @@ def test_what_does_not_go_together_is_named(ran: Ran, option: str, source: str, 
 
 def test_what_is_opened_must_be_seen(ran: Ran, monkeypatch: pytest.MonkeyPatch) -> None:
     see(monkeypatch, None)
-    refused = ran("--set", "eyes=0.2")
-    assert refused["code"] == 1
-    assert "No face was found to open eyes or lips of" in refused["said"]
+    for option in ("eyes=0.2", "rest=lip"):
+        refused = ran("--set", option)
+        assert refused["code"] == 1
+        assert "No face was found in the source to tell how open eyes and lips are" in " ".join(refused["said"].split())
+
+
+def test_eyes_and_lips_open_as_the_driving_s_do(
+    ran: Ran, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Frame by frame as if that opening were told for all; from the clip as from its motion, if that tells of it."""
+    see(monkeypatch, Talking())
+    clip = list(read_frames(folder / "clip.mp4"))
+    seen = np.stack([framing.ratios(Talking().points(each)) for each in clip])
+    assert np.ptp(seen, axis=0).min() > 0.02, seen
+    usual = ["--anchor", "first", "--set"]
+    followed = frames(ran(*usual, "eyes=driving", "--set", "lip=driving", out="followed")["path"])
+    for row in (0, 4):
+        left, _, lip = seen[row]
+        told = ran(*usual, f"eyes={left}", "--set", f"lip={lip}", out=f"told{row}")
+        np.testing.assert_array_equal(frames(told["path"])[row], followed[row])
+        assert np.abs(frames(told["path"])[4 - row] - followed[4 - row]).max() > 0
+    refused = ran(*usual, "eyes=driving", driving="m.safetensors")
+    assert "The driving does not tell how open" in " ".join(refused["said"].split())
+    assert "--openness" in refused["said"]
+    motion = str(folder / "open.safetensors")
+    weights = ["--weights", str(folder / "tiny.safetensors"), "--device", "cpu"]
+    assert main(["motion", "extract", str(folder / "clip.mp4"), "-o", motion, *weights, "--openness"]) == 0
+    np.testing.assert_allclose(load(motion).poses.openness, seen, atol=1e-6)
+    assert capsys.readouterr().out.strip() == motion
+    again = ran(*usual, "eyes=driving", "--set", "lip=driving", driving="open.safetensors", out="again")
+    np.testing.assert_array_equal(frames(again["path"]), followed)
+    bundled = ["motion", "extract", str(folder / "clip.mp4"), "-o", str(folder / "toon.safetensors"), "--openness"]
+    assert main(bundled) == 1
+    assert main([*bundled, "--private"]) == 2
+
+
+def test_where_a_driving_face_is_lost_it_stays_as_open_as_it_was(
+    folder: Path, ran: Ran, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    see(monkeypatch, Talking())
+    dark = np.zeros((64, 64, 3), np.uint8)
+    write_clip(folder / "lost.mp4", [dark, blend(0), dark, blend(1), dark])
+    extract = ["motion", "extract", str(folder / "lost.mp4"), "-o", str(folder / "lost.safetensors"), "--openness"]
+    assert main([*extract, "--weights", str(folder / "tiny.safetensors"), "--device", "cpu"]) == 0
+    openness = load(folder / "lost.safetensors").poses.openness
+    np.testing.assert_array_equal(openness[[0, 2, 4]], openness[[1, 1, 3]])
+    assert (openness[3] != openness[1]).all()
+    write_clip(folder / "dark.mp4", [dark, dark])
+    refused = ran("--set", "lip=driving", driving="dark.mp4")
+    assert "dark.mp4 to tell how open eyes and lips are" in " ".join(refused["said"].split())
+
+
+def test_lips_that_are_closed_need_no_rest(ran: Ran, monkeypatch: pytest.MonkeyPatch) -> None:
+    points = face(64, 0.0)
+    points[62], points[66] = points[48], points[48] + (0, 0.02 * (points[54] - points[48])[0])
+    see(monkeypatch, points)
+    usual, closed = ran(out="usual"), ran("--set", "rest=lip", out="closed")
+    np.testing.assert_array_equal(frames(usual["path"]), frames(closed["path"]))
+    points[66] += (0, 0.3 * (points[54] - points[48])[0])
+    assert np.abs(frames(usual["path"]) - frames(ran("--set", "rest=lip", out="parted")["path"])).max() > 0
+
+
+def test_openness_is_read_with_the_face_network_that_is_named(ran: Ran, folder: Path) -> None:
+    (folder / "mine.onnx").write_bytes(b"no network")
+    for option in ("eyes=0.2", "lip=driving", "rest=lip"):
+        refused = ran("--set", option, "--face-detector", str(folder / "mine.onnx"))
+        assert refused["code"] == 1
+        assert "mine.onnx" in refused["said"]
 
 
 def test_other_families_refuse_source_clips(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -86,8 +86,10 @@ def animate_clip(
     check_stage(engine, settings)
     begun, runner = time.perf_counter(), Runner(engine)
     family = engine.family.configured(settings.options)
+    redirects = family.takes_clips and is_clip(source)
+    family.check_asked(settings.mode, redirects)
     moving = open_driving(driving, engine, settings, progress)
-    if family.takes_clips and is_clip(source):
+    if redirects:
         crop = family.crop if settings.crop_source == "auto" else settings.crop_source
         return redirect_clip(runner, family, source, crop, moving, outputs, settings, progress)
     stage = open_stage(runner, source, settings, family)

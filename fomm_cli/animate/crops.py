@@ -148,24 +148,6 @@ def portrait_finder(detector: Path | None) -> Callable[[Frame], Any]:
     return lambda frame: finder.find(frame, SOURCE)
 
 
-def openness_finder(detector: Path | None) -> Callable[[Frame], NDArray[np.float64] | None]:
-    """Tells how open eyes and lips of a picture's largest face are, as `detectors.framing.ratios` does, or None."""
-    from fomm_cli.detectors.framing import open_finder, ratios
-
-    landmarks = open_finder(detector).landmarks
-    if landmarks is None:
-        raise FommError(
-            "How open eyes and lips are takes the network for face points, which is not here.",
-            'Leave out --set eyes and lip, or `pip install "fomm-cli[face]"` and let it be fetched.',
-        )
-
-    def look(frame: Frame) -> NDArray[np.float64] | None:
-        points = landmarks.points(frame)
-        return None if points is None else ratios(points)
-
-    return look
-
-
 def portrait_matrix(picture: Frame, path: Path, size: tuple[int, int], detector: Path | None) -> NDArray[np.float64]:
     """The turned crop of the largest face as LivePortrait was trained to see it: (2, 3), picture to crop of `size`."""
     found = portrait_finder(detector)(picture)

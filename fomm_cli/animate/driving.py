@@ -13,6 +13,7 @@ from typing import Protocol
 
 from fomm_cli.animate.crops import cut
 from fomm_cli.animate.heads import head_share, seen_heads
+from fomm_cli.animate.openness import Openness, held, openness_finder
 from fomm_cli.animate.runner import Runner
 from fomm_cli.animate.scene import check_picture
 from fomm_cli.animate.settings import Progress, Settings
@@ -92,12 +93,17 @@ class Clip:
     box: Box | None
     has_pictures = True
 
-    def __init__(self, path: Path, engine: Engine, settings: Settings, progress: Progress) -> None:
+    def __init__(
+        self, path: Path, engine: Engine, settings: Settings, progress: Progress, openness: bool = False
+    ) -> None:
+        """openness: its motion tells how open eyes and lips are, even if these settings do not ask for it."""
         self.path = path
         self.info = probe(path, settings.fps)
         self.reading = Reading(settings.fps, settings.begin, settings.end, [] if settings.allow_damaged else None)
         self.rate, self.time_base, self.has_sound = self.info.rate, self.info.time_base, self.info.has_audio
         self.size = engine.size
+        self._openness = openness or engine.family.configured(settings.options).follows_openness
+        self._detector = settings.face_detector
         self.box, self.how = self._find_box(engine, settings, progress)
         self._motion: Motion | None = None
 
@@ -131,17 +137,24 @@ class Clip:
         return self.info.mute
 
     def _detect(self, runner: Runner, progress: Progress) -> Motion:
-        poses, times, last = [], [], None
+        look = openness_finder(self._detector) if self._openness else None
+        found, times, last = [], [], None
+        seen: list[Openness | None] = []
         with contextlib.closing(threaded(self.read(), 2 * runner.batch)) as frames:
             for batch in batched(frames, runner.batch):
-                poses.append(runner.detect(frame for frame, _, _ in batch))
+                found.append(runner.detect(frame for frame, _, _ in batch))
+                if look is not None:
+                    seen += [look(frame) for frame, _, _ in batch]
                 times += [at for _, at, _ in batch]
                 last = batch[-1].lasts
                 progress("detect", len(times), self.info.frames)
         if not times:
             raise FommError(f"{self.path} has no frames.", "Export the clip again.")
+        poses = joined(found)
+        if look is not None:
+            poses = runner.engine.family.opened(poses, held(seen, str(self.path)))
         return Motion(
-            poses=joined(poses),
+            poses=poses,
             times=tuple(times),
             rate=self.info.rate,
             size=self.size,

@@ -7,6 +7,7 @@ from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
+from fomm_cli.animate.openness import openness_finder
 from fomm_cli.animate.scene import Scene
 from fomm_cli.errors import FommError
 from fomm_cli.media.badge import badged
@@ -37,6 +38,8 @@ class Live:
         scene.runner.engine.family.check_mode(mode)
         self.scene, self.mode, self.adapt_scale, self.badge = scene, mode, adapt_scale, badge
         self._anchor: Any = None
+        self._look = openness_finder(None) if scene.family.follows_openness else None
+        self._openness = scene.pose.openness if self._look is not None else None  # until a face is seen
         self._search, self._end, self._nearest = 0.0, 0.0, math.inf
         self.steer(controls)
 
@@ -55,6 +58,10 @@ class Live:
     def __call__(self, frame: Frame, seconds: float) -> Frame:
         """The source as the frame has it; `seconds` is the frame's time, later than that of the one before."""
         pose = self.scene.runner.detect([frame])
+        if self._look is not None:
+            seen = self._look(frame)
+            self._openness = self._openness if seen is None else seen[None]
+            pose = self.scene.family.opened(pose, self._openness)
         if self._stands(pose, seconds):
             self._anchor = pose
             self.steer(self._wanted)  # the filter's last values are in the space of the anchor before

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from fractions import Fraction
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from fomm_cli.animate.crops import crop_box, openness_finder, portrait_finder
+from fomm_cli.animate.crops import crop_box, portrait_finder
 from fomm_cli.animate.driving import Driving
 from fomm_cli.animate.marking import mark_of
+from fomm_cli.animate.openness import held, openness_finder
 from fomm_cli.animate.role import far, steer_for
 from fomm_cli.animate.runner import Runner
 from fomm_cli.animate.settings import Output, Paste, Progress, Report, Settings
@@ -42,19 +42,6 @@ class Cutter:
         self.path, self.engine, self.crop, self.detector = path, engine, crop, detector
         self._find = portrait_finder(detector) if crop == "portrait" else None
         self._last: affine.Matrix | None = None
-        self._look: Callable[[Frame], NDArray[np.float64] | None] | None = None
-        self._open: NDArray[np.float64] | None = None
-
-    def opened(self, family: Family, picture: Frame) -> Family:
-        """The family for a picture that was cut; where no face is seen in it, as of the last that showed one."""
-        if not family.heeds_openness:
-            return family
-        self._look = self._look or openness_finder(self.detector)
-        found = self._look(picture)
-        self._open = self._open if found is None else found
-        if self._open is None:
-            raise FommError(f"The first frame of {self.path} shows no face.", "Leave out --set eyes and lip.")
-        return family.opened(self._open)
 
     def matrix(self, frame: Frame) -> affine.Matrix:
         """Positions in the frame to positions in a result."""
@@ -84,20 +71,24 @@ def redirect_clip(
     settings: Settings,
     progress: Progress,
 ) -> Report:
-    """The source clip with its head moved as the driving moves, put back into each frame; as long as the shorter."""
+    """The source clip with its head moved as the driving moves, put back into each frame.
+
+    As long as the shorter of the two; as the source where the driving is a picture.
+    """
     _check_asked(outputs, settings)
     begun, engine, count = time.perf_counter(), runner.engine, 0
     info = probe(source)
     motion = driving.motion(runner, progress)
     cutter = Cutter(source, engine, crop, settings.face_detector)
-    poses, matrices = _look(runner, cutter, source, len(motion), progress)
+    still = len(motion) == 1
+    poses, matrices = _look(runner, family, cutter, source, None if still else len(motion), progress)
     first = pick(poses, slice(1))
     warnings = check_fit(motion, family.name, first, engine.detector, settings.force_motion)
     anchor, steered = steer_for(first, motion, settings)
     warnings += [*far(anchor), *driving.warnings, *steered.warnings]
     initial = steered.anchor
-    if initial is not None and len(motion) == 1:
-        initial = family.resting(initial)
+    if initial is not None and still:
+        initial = family.resting(initial, clip=True)
     driven = pick(steered.motion.poses, slice(0, len(matrices)))
     moved = family.redirect(poses, driven, initial, settings.carrying[0])
     side = engine.output_size[0]
@@ -129,7 +120,7 @@ def redirect_clip(
             matrix = matrices[count - 1]
             pose = pick(poses, row)
             cut = cutter.cut(frame, matrix)
-            settled = cutter.opened(family, cut).settle(engine, pose, pick(moved, row))
+            settled = family.settle(engine, pose, pick(moved, row))
             picture = engine.render(engine.encode(cut), pose, settled)[0]
             result = affine.Paste(matrix, mask, frame.shape[:2])(frame, picture)
             if settings.badge is not None:
@@ -175,17 +166,24 @@ def _check_asked(outputs: list[Output], settings: Settings) -> None:
 
 
 def _look(
-    runner: Runner, cutter: Cutter, source: Path, most: int, progress: Progress
+    runner: Runner, family: Family, cutter: Cutter, source: Path, most: int | None, progress: Progress
 ) -> tuple[Any, list[affine.Matrix]]:
-    """The pose and the crop of each frame, at most so many."""
-    poses, matrices = [], []
+    """The pose and the crop of each frame, at most so many; with how open eyes and lips are where the family asks."""
+    look = openness_finder(cutter.detector) if family.heeds_openness else None
+    found, matrices, openness = [], [], []
     for frame, _, _ in islice(_frames(source), most):
         matrices.append(cutter.matrix(frame))
-        poses.append(runner.detect([cutter.cut(frame, matrices[-1])]))
+        cut = cutter.cut(frame, matrices[-1])
+        found.append(runner.detect([cut]))
+        if look is not None:
+            openness.append(look(cut))
         progress("detect", len(matrices), most)
-    if not poses:
+    if not found:
         raise FommError(f"{source} has no frames.", "Export the clip again.")
-    return joined(poses), [np.asarray(matrix) for matrix in matrices]
+    poses = joined(found)
+    if look is not None:
+        poses = family.opened(poses, held(openness, str(source)))
+    return poses, [np.asarray(matrix) for matrix in matrices]
 
 
 def _frames(path: Path) -> Iterator[Timed]:

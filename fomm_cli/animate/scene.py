@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from fomm_cli.animate import crops
 from fomm_cli.animate.compose import Enlarger, Map, Part
 from fomm_cli.animate.heads import seen_heads
+from fomm_cli.animate.openness import held, openness_finder
 from fomm_cli.animate.runner import Runner, check_frame
 from fomm_cli.boxes import Box, Edges, center_box
 from fomm_cli.engine.base import Engine
@@ -56,10 +57,12 @@ class Scene:
         frames: int | str | None = None,
         detail: float = 1.0,
         alpha: Alpha | None = None,
+        face_detector: Path | None = None,
     ) -> None:
         """crop: a box, the matrix of a turned one, or None = the middle; frames: as `--size`; detail: of `Enlarger`.
 
         alpha: the picture's transparency, which moves with it into frames of four channels
+        face_detector: the file of the network that finds faces where the family asks about them, None = the bundled one
         """
         check_frame(picture)
         size, result = runner.engine.size, runner.engine.output_size
@@ -73,12 +76,10 @@ class Scene:
             self.box = crop or center_box(picture.shape[0], picture.shape[1], size[1] / size[0])
             self.matrix = affine.box_matrix(self.box, result)
             self.source = fit(picture, size, crop)
-        if self.family.heeds_openness:
-            openness = crops.openness_finder(None)(self.source)
-            if openness is None:
-                raise FommError("No face was found to open eyes or lips of.", "Leave out --set eyes and lip.")
-            self.family = self.family.opened(openness)
         self.pose = runner.detect([self.source])
+        if self.family.heeds_openness:
+            look = openness_finder(face_detector)
+            self.pose = self.family.opened(self.pose, held([look(self.source)], "the source"))
         self.size = result if frames is None else self._sized(frames)
         self.alpha = alpha
         if self.size != result:
@@ -204,7 +205,7 @@ def open_scene(
     picture, alpha = (open_picture(path, clips, longest), None) if cut is None else cut
     crop_source = family.crop if crop_source == "auto" else crop_source
     crop, how = source_crop(runner, picture, path, crop_source, face_detector)
-    scene = Scene(runner, picture, crop, family, size, detail, alpha)
+    scene = Scene(runner, picture, crop, family, size, detail, alpha, face_detector)
     scene.path, scene.how = path, how
     scene.head = seen_heads(picture, [scene.box], runner.engine, face_detector)[0]
     return scene

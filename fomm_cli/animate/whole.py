@@ -125,7 +125,8 @@ def open_stage(
         extent = (picture.shape[0], picture.shape[1])
         crop, _ = source_crop(runner, picture, path, settings.crop_source, settings.face_detector)
         crops = [crop_box("center", extent, engine.size[1] / engine.size[0]) if crop is None else crop]
-    scenes = [Scene(runner, picture, crop, family, None, settings.detail, alpha) for crop in crops]
+    detail, detector = settings.detail, settings.face_detector
+    scenes = [Scene(runner, picture, crop, family, None, detail, alpha, detector) for crop in crops]
     heads = seen_heads(picture, [scene.box for scene in scenes], engine, settings.face_detector)
     for scene, head in zip(scenes, heads, strict=True):
         scene.head = head

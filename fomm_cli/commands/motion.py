@@ -22,7 +22,7 @@ from fomm_cli.commands.options import (
     PrecisionName,
     Weights,
 )
-from fomm_cli.errors import FommError, counted
+from fomm_cli.errors import FommError, UsageError, counted
 
 if TYPE_CHECKING:
     from fomm_cli.motion.motion import Motion
@@ -54,6 +54,9 @@ def extract(
     ),
     audio: ClipSound = typer.Option(ClipSound.NONE, "--audio", help="Keep the sound, or where it is to be found."),
     private: bool = typer.Option(False, "--private", help="Movement alone: no shape of a head in the file."),
+    openness: bool = typer.Option(
+        False, "--openness", help="And how open eyes and lips are, for --set eyes=driving of live-portrait."
+    ),
     device: Device = "auto",
     engine: EngineChoice = EngineName.AUTO,
     precision: Precision = PrecisionName.AUTO,
@@ -82,17 +85,23 @@ def extract(
         raise typer.BadParameter(f"{path.name} does not end in {SUFFIX}.", param_hint="'-o'")
     if not clip.exists():
         raise FommError(f"{clip} does not exist.", "Check the path.")
+    if private and openness:
+        raise UsageError("--openness: with --private a motion tells movement alone.")
     check_free(path, force)
     console = Console(stderr=True, highlight=False)
     runner = Runner(opened(weights, device, engine, precision, console))
+    family = runner.engine.family
+    if openness and "openness" not in family.beside:
+        raise FommError(f"{family.title} does not ask how open eyes and lips are.", "Leave out --openness.")
     with frame_progress(console) as progress:
-        driving = Clip(clip, runner.engine, Settings(crop_driving=crop, face_detector=face_detector), progress)
+        settings = Settings(crop_driving=crop, face_detector=face_detector)
+        driving = Clip(clip, runner.engine, settings, progress, openness)
         motion = read_motion(driving, runner, progress, anchor, audio, private)
     if driving.how:
         console.print(cut_told("", driving.how), markup=False, soft_wrap=True)
     told = f"extract {shlex.quote(clip.name)}" + (f" --crop {crop}" if crop != "auto" else "")
     notes = {**motion.notes, "fomm.weights": Path(weights).name if weights else DEFAULT}
-    save(_noted(replace(motion, notes=notes), told + " --private" * private), path, force)
+    save(_noted(replace(motion, notes=notes), told + " --private" * private + " --openness" * openness), path, force)
     _said(path, motion, as_json)
 
 

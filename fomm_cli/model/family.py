@@ -72,8 +72,12 @@ class Family(ABC):
     """Whether the source may be a clip, whose own motion is then redirected frame by frame."""
     meets_border: ClassVar[bool] = False
     """Whether its results fit what surrounds the crop by themselves, as stitching makes them."""
+    beside: ClassVar[tuple[str, ...]] = ()
+    """Fields of the pose that no network of its own fills, and that may be missing: `openness`, see `opened`."""
     heeds_openness = False
-    """Whether, as it is configured, it has to know how open the source's eyes and lips are: see `opened`."""
+    """Whether, as it is configured, it has to know that of the source."""
+    follows_openness = False
+    """Whether, as it is configured, it has to know that of the driving."""
     crop: ClassVar[str] = "auto"
     """How pictures are cut for it where nobody says: a word of `animate.crops`; auto: by the weights' framing."""
 
@@ -93,12 +97,18 @@ class Family(ABC):
         try:
             return type(self)(self.Options.model_validate(tree))
         except ValidationError as error:
-            first = error.errors()[0]
-            raise FommError(f"{first['loc'][0]}: {first['msg']}.", "See the page of these weights.") from error
+            found = error.errors()
+            where = f"{found[0]['loc'][0]}: " if found[0]["loc"] else ""
+            said = ", or: ".join(dict.fromkeys(each["msg"].removeprefix("Value error, ") for each in found))
+            raise FommError(f"{where}{said}.", "See the page of these weights.") from error
 
-    def opened(self, openness: NDArray[np.float64]) -> Self:
-        """The family with what it `heeds_openness` for: of the source's left eye, right eye and lips, (3,)."""
-        return self
+    def check_asked(self, mode: str, clip: bool) -> None:
+        """Refuse what, as it is configured, cannot be done in this mode or to this source, a picture or a clip."""
+        self.check_mode(mode)
+
+    def opened(self, poses: Any, openness: NDArray[np.float64]) -> Any:
+        """Poses of batch B with how open the left eye, the right eye and the lips of their frames are, (B, 3)."""
+        return poses
 
     def transfer(
         self, source: Any, driving: Any, initial: Any = None, mode: str = "relative", adapt_scale: bool = True
@@ -119,11 +129,17 @@ class Family(ABC):
         return self.carry(source, driving, initial, adapt_scale)
 
     def redirect(self, source: Any, driving: Any, initial: Any, mode: str) -> Any:
-        """As `transfer`, of a whole source clip, a pose a frame (batch B), where the family `takes_clips`."""
+        """As `transfer`, of a whole source clip, a pose a frame (batch B), where the family `takes_clips`.
+
+        driving   of batch B, or of batch 1: a picture, which drives every frame
+        """
         raise FommError(f"{self.title} animates pictures, not clips.", "Name a picture first and the clip second.")
 
-    def resting(self, driving: Any) -> Any:
-        """The pose that stands for the source's where the driving is a single picture: as a rule its own."""
+    def resting(self, driving: Any, clip: bool = False) -> Any:
+        """The pose that stands for the source's where the driving is a single picture: as a rule its own.
+
+        clip   whether the source is one
+        """
         return driving
 
     def settle(self, engine: Any, source: Any, driving: Any) -> Any:
@@ -149,7 +165,7 @@ class Family(ABC):
 
     def pose_fields(self, config: Any) -> list[str]:
         """Fields of a pose that a network of this config fills, in order; the others are None."""
-        return list(self.Pose._fields)
+        return [name for name in self.Pose._fields if name not in self.beside]
 
     def fusable(self, config: Any) -> bool:
         """Whether the fused engine can run a network of this config."""

@@ -36,6 +36,7 @@ def summary(motion: Motion) -> dict[str, Any]:
         "weights": motion.notes.get("fomm.weights"),
         "size": list(motion.size),
         "private": motion.relative,
+        "openness": getattr(motion.poses, "openness", None) is not None,
         "anchor": motion.anchor,
         "cuts": cuts(motion),
         "reach": round(float(reach.max()), 4),

@@ -198,6 +198,10 @@ def blend(first: Motion, second: Motion, weight: float = 0.5) -> Motion:
 def check_pair(first: Motion, second: Motion) -> None:
     """Refuse two motions whose points mean different things."""
     shapes = [[None if part is None else part.shape[1:] for part in each.poses] for each in (first, second)]
+    told = [{name for name, part in each.poses._asdict().items() if part is not None} for each in (first, second)]
+    if first.family == second.family and first.detector == second.detector and told[0] != told[1]:
+        names = ", ".join(sorted(told[0] ^ told[1]))
+        raise FommError(f"One of the two motions tells of {names}, the other does not.", "Extract both alike.")
     if first.family != second.family or shapes[0] != shapes[1] or first.detector != second.detector:
         raise FommError(
             "The two motions come from different detectors: point 3 of one is not point 3 of the other.",

@@ -191,8 +191,12 @@ def unlike(motion: Motion, family: str, pose: Any = None) -> str:
         return f"it is motion of {motion.family}, the weights are of {family}"
     if pose is None:
         return ""
-    ours, theirs = ([None if part is None else part.shape[1:] for part in each] for each in (motion.poses, pose))
-    if ours[0] != theirs[0]:
+    beside = family_of(family).beside
+    ours, theirs = (
+        {name: None if part is None else part.shape[1:] for name, part in each._asdict().items() if name not in beside}
+        for each in (motion.poses, pose)
+    )
+    if ours["value"] != theirs["value"]:
         return f"it has {motion.poses[0].shape[1]} points, the weights have {pose[0].shape[1]}"
     return "" if ours == theirs else "its points come with other things than those of the weights"
 

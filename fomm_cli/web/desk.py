@@ -73,7 +73,7 @@ class Desk:
         engine = self.engines.get(name if isinstance(name, str) else "")
         asked = read(given, usual_motion(engine), self.rules.badge)
         asked = asked._replace(settings=asked.settings.agreed(engine))
-        engine.family.configured(asked.settings.options)
+        engine.family.configured(asked.settings.options).check_asked(asked.settings.mode, clip=False)
         check_stage(engine, asked.settings)
         return asked
 
@@ -303,11 +303,12 @@ class Desk:
     def _driving(self, driving: Stored, asked: Asked, progress: Progress) -> Driving:
         settings, engine, bounded = asked.settings, self._runner(asked).engine, self._bounded(progress)
         part = settings.begin, settings.end
+        seen = *part, settings.allow_damaged, engine.family.configured(settings.options).follows_openness
         if motion_file.is_motion(driving.path) and any(part):
             raise FommError(f"{driving.name} is a motion file.", "start and end are for clips: use its trim.")
         with self._opening:
             return self._kept.get(
-                ("driving", driving.id, asked.words["weights"], settings.crop_driving, *part, settings.allow_damaged),
+                ("driving", driving.id, asked.words["weights"], settings.crop_driving, *seen),
                 lambda: open_driving(driving.path, engine, settings, bounded),
                 driving_bytes,
             )

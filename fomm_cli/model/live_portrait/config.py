@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from fomm_cli.model.config import Frozen, ModelConfig
 
@@ -83,12 +83,23 @@ class PortraitOptions(Frozen):
     """Keep shoulders and the picture's border where the source has them."""
     multiplier: float = Field(1.0, ge=0, le=3)
     """How much of the movement, after all else."""
-    eyes: float | None = Field(None, ge=0, le=0.8)
-    """How wide the eyes stand open in every frame, height over width: 0 shut, 0.3 open; None: as driven."""
-    lip: float | None = Field(None, ge=0, le=1)
-    """How wide the lips stand open in every frame, height over width: 0 closed, 0.6 wide; None: as driven."""
+    eyes: Annotated[float, Field(ge=0, le=0.8)] | Literal["driving"] | None = None
+    """How wide the eyes open, height over width: in every frame (0 shut, 0.3 open), or as wide as the driving's left
+    one is seen to be; None: as its expression moves them."""
+    lip: Annotated[float, Field(ge=0, le=1)] | Literal["driving"] | None = None
+    """How wide the lips open, height over width: in every frame (0 closed, 0.6 wide), or as wide as the driving's are
+    seen to be; None: as its expression moves them."""
+    rest: Literal["none", "lip", "eyes", "all"] = "none"
+    """What of the source's own is put at rest beneath the movement: lips that stand open are closed; the eyes of a
+    source clip stay as open as in its first frame."""
     smoothing: float = Field(3e-7, ge=0)
     """Source clips: the variance that turns and expressions are smoothed by; larger is smoother, 0 does not."""
+
+    @model_validator(mode="after")
+    def _one_hand(self) -> Self:
+        if self.rest != "none" and (self.eyes is not None or self.lip is not None):
+            raise ValueError("rest goes without eyes and lip, which say themselves how they stand")
+        return self
 
 
 class LivePortraitConfig(ModelConfig):

@@ -19,6 +19,9 @@ REGIONS = ("all", "exp", "pose", "lip", "eyes")
 LIP = (6, 12, 14, 17, 19, 20)
 EYES = (11, 13, 15, 16, 18)
 
+PARTED = 0.03
+"""Lips at least so open are closed where they are put at rest."""
+
 
 class HeadPose(NamedTuple):
     """The pose of heads, arrays or tensors.
@@ -29,6 +32,8 @@ class HeadPose(NamedTuple):
     exp       (B, K, 3): the expression
     t         (B, 3): the shift; its z is never used
     scale     (B, 1)
+    openness  (B, 3): how open the left eye, the right eye and the lips are, as `detectors.framing.ratios` measures it
+              in the picture; of a transferred pose, how open the driving's are. None where nobody looked.
     """
 
     value: Any
@@ -37,6 +42,7 @@ class HeadPose(NamedTuple):
     exp: Any
     t: Any
     scale: Any
+    openness: Any = None
 
 
 class Finish(NamedTuple):
@@ -107,7 +113,7 @@ def transfer(
     batch = len(driving.value)
     parts = (source.kp, rotation, exp, t, scale)
     kp, rotation, exp, t, scale = (np.array(np.broadcast_to(part, (batch, *part.shape[1:]))) for part in parts)
-    return HeadPose(keypoints(kp, rotation, exp, t, scale), kp, rotation, exp, t, scale)
+    return HeadPose(keypoints(kp, rotation, exp, t, scale), kp, rotation, exp, t, scale, driving.openness)
 
 
 def resting(driving: HeadPose, region: str = "all", clip: bool = False) -> HeadPose:
@@ -116,6 +122,12 @@ def resting(driving: HeadPose, region: str = "all", clip: bool = False) -> HeadP
     if region != "eyes" or clip:  # so the original, whose pictures keep the lids of the driving's anchor
         exp = exp + NEUTRAL[: exp.shape[1]].astype(exp.dtype)
     return driving._replace(exp=exp)
+
+
+def steady(openness: NDArray[Any]) -> float:
+    """How open the eyes of a source clip are held, whose frames are so open (T, 3): as in the first, were they open."""
+    mean = float(openness[0, :2].mean())
+    return 0.39 if mean < 0.18 else mean
 
 
 def distance(source: HeadPose, driving: HeadPose) -> NDArray[np.float64]:

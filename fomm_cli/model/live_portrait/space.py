@@ -10,12 +10,14 @@ from numpy.typing import NDArray
 
 from fomm_cli.errors import FommError
 from fomm_cli.model.live_portrait.pose import HeadPose, keypoints
+from fomm_cli.model.pose import mapped
 from fomm_cli.model.relative import Reach, Split
 
 Array = NDArray[np.float64]
 
 HEAD = 7
-"""Channels of the head: log of the growth, turn as a rotation vector (3), shift (3); then the expression's."""
+"""Channels of the head: log of the growth, turn as a rotation vector (3), shift (3); then the expression's, and where
+the poses tell it how much wider eyes and lips are open (3)."""
 
 
 class HeadSpace:
@@ -28,28 +30,35 @@ class HeadSpace:
 
     def __init__(self, anchor: HeadPose) -> None:
         self.anchor = anchor
-        self._wide = HeadPose(*(np.asarray(part, dtype=np.float64) for part in anchor))
+        self._wide = mapped(anchor, lambda part: np.asarray(part, dtype=np.float64))
+        self._bends = HEAD + 3 * anchor.kp.shape[1]
 
     @property
     def neutral(self) -> HeadPose:
-        zero = HeadPose(*(np.zeros_like(part) for part in self.anchor))
+        zero = mapped(self.anchor, np.zeros_like)
         still = np.eye(3, dtype=zero.rotation.dtype)[None]
-        return zero._replace(rotation=still, scale=np.ones_like(zero.scale))
+        return zero._replace(rotation=still, scale=np.ones_like(zero.scale), openness=None)
 
     def channels(self, poses: Any) -> Array:
         growth = np.log(np.maximum(np.asarray(poses.scale, dtype=np.float64), 1e-6) / self._wide.scale)
         turn = rotation_vector(np.asarray(poses.rotation, dtype=np.float64) @ np.swapaxes(self._wide.rotation, 1, 2))
         bend = np.asarray(poses.exp, dtype=np.float64) - self._wide.exp
-        return np.concatenate([growth, turn, poses.t - self._wide.t, bend.reshape(len(bend), -1)], axis=1)
+        columns = [growth, turn, poses.t - self._wide.t, bend.reshape(len(bend), -1)]
+        if poses.openness is not None and self._wide.openness is not None:
+            columns.append((poses.openness - self._wide.openness).reshape(len(bend), 3))
+        return np.concatenate(columns, axis=1)
 
     def poses(self, channels: Array) -> HeadPose:
         count = len(channels)
         kp = np.broadcast_to(self._wide.kp, (count, *self._wide.kp.shape[1:]))
         rotation = rotation_of(channels[:, 1:4]) @ self._wide.rotation
-        exp = self._wide.exp + channels[:, HEAD:].reshape(count, -1, 3)
+        exp = self._wide.exp + channels[:, HEAD : self._bends].reshape(count, -1, 3)
         t, scale = self._wide.t + channels[:, 4:7], self._wide.scale * np.exp(channels[:, :1])
-        parts = (keypoints(kp, rotation, exp, t, scale), kp, rotation, exp, t, scale)
-        return HeadPose(*(part.astype(like.dtype) for part, like in zip(parts, self.anchor, strict=True)))
+        openness = None
+        if channels.shape[1] > self._bends and self._wide.openness is not None:
+            openness = np.maximum(self._wide.openness + channels[:, self._bends :], 0)
+        made = HeadPose(keypoints(kp, rotation, exp, t, scale), kp, rotation, exp, t, scale, openness)
+        return mapped(made, lambda part: part.astype(self.anchor.value.dtype))
 
     def split(self, channels: Array) -> Split:
         head, rest = channels[:, :HEAD].copy(), channels.copy()
@@ -72,8 +81,9 @@ class HeadSpace:
 
     def mirrored(self, channels: Array, partner: list[int]) -> Array:
         head = channels[:, :HEAD] * (1, 1, -1, -1, -1, 1, 1)  # F R F turns about the mirrored axis, the other way round
-        bend = channels[:, HEAD:].reshape(len(channels), -1, 3)[:, partner] * (-1, 1, 1)
-        return np.concatenate([head, bend.reshape(len(channels), -1)], axis=1)
+        bend = channels[:, HEAD : self._bends].reshape(len(channels), -1, 3)[:, partner] * (-1, 1, 1)
+        open_ = channels[:, self._bends :][:, [1, 0, 2][: channels.shape[1] - self._bends]]  # left eye for right
+        return np.concatenate([head, bend.reshape(len(channels), -1), open_], axis=1)
 
 
 def rotation_vector(rotation: Array) -> Array:

@@ -5,7 +5,7 @@ import { at } from "/page/api.js";
 export function options() {
   let known = {};
 
-  function control(name, { enum: words, type, minimum, maximum, default: usual }) {
+  function control(name, { enum: words, type, minimum, maximum, anyOf = [], default: usual }) {
     if (words) {
       const select = document.createElement("select");
       select.append(...words.map((word) => new Option(word)));
@@ -13,7 +13,9 @@ export function options() {
       return select;
     }
     const input = document.createElement("input");
+    const word = anyOf.find((each) => each.const)?.const;  // beside numbers
     if (type === "boolean") Object.assign(input, { type: "checkbox", checked: usual });
+    else if (word) Object.assign(input, { type: "text", placeholder: `a number, or ${word}`, value: usual ?? "" });
     else Object.assign(input, { type: "number", min: minimum ?? "", max: maximum ?? "", step: "any", value: usual });
     return input;
   }
