@@ -142,7 +142,7 @@ class _Desk:
         settings = settings.agreed(runner.engine)
         check_stage(runner.engine, settings)
         family = runner.engine.family.configured(settings.options)
-        family.check_asked(settings.mode, clip=False)
+        family.check_asked(settings.carrying[0], clip=False)
         scene = self._kept.get(
             ("source", item.source, settings.crop_source),
             lambda: open_stage(runner, item.source, settings, family, clips=True),

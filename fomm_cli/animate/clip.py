@@ -87,7 +87,7 @@ def animate_clip(
     begun, runner = time.perf_counter(), Runner(engine)
     family = engine.family.configured(settings.options)
     redirects = family.takes_clips and is_clip(source)
-    family.check_asked(settings.mode, redirects)
+    family.check_asked(settings.carrying[0], redirects)
     moving = open_driving(driving, engine, settings, progress)
     if redirects:
         crop = family.crop if settings.crop_source == "auto" else settings.crop_source

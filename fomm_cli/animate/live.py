@@ -39,7 +39,7 @@ class Live:
         self.scene, self.mode, self.adapt_scale, self.badge = scene, mode, adapt_scale, badge
         self._anchor: Any = None
         self._look = openness_finder(None) if scene.family.follows_openness else None
-        self._openness = scene.pose.openness if self._look is not None else None  # until a face is seen
+        self._openness: Any = None if self._look is None else scene.pose.openness  # until a face is seen
         self._search, self._end, self._nearest = 0.0, 0.0, math.inf
         self.steer(controls)
 

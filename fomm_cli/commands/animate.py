@@ -184,7 +184,7 @@ def animate(
     if fps is not None and not driving.is_dir():
         raise UsageError(f"--fps: {driving} has times of its own; --fps is for folders of pictures.")
     settings = Settings(
-        mode=mode,
+        mode=None if mode is None else mode.value,
         adapt_scale=adapt_scale,
         anchor=anchor,
         crop_source=crop_source,

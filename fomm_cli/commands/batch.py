@@ -208,7 +208,7 @@ def batch(
         console.print(f"[yellow]Note:[/] {said}", soft_wrap=True)
     share = parse_shard(shard) if shard else shard_of_environment()
     settings = Settings(
-        mode=mode,
+        mode=None if mode is None else mode.value,
         adapt_scale=adapt_scale,
         anchor=anchor,
         crop_source=crop_source,

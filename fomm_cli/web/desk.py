@@ -73,7 +73,7 @@ class Desk:
         engine = self.engines.get(name if isinstance(name, str) else "")
         asked = read(given, usual_motion(engine), self.rules.badge)
         asked = asked._replace(settings=asked.settings.agreed(engine))
-        engine.family.configured(asked.settings.options).check_asked(asked.settings.mode, clip=False)
+        engine.family.configured(asked.settings.options).check_asked(asked.settings.carrying[0], clip=False)
         check_stage(engine, asked.settings)
         return asked
 
