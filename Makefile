@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 # Test workers: one a processor. Each keeps to one thread, and takes files whole: what their tests share is made once.
 WORKERS ?= auto
 
-.PHONY: demo test full lint check clean
+.PHONY: demo portrait test full lint check clean
 
 demo: $(VENV)/.installed
 	$(BIN)/fomm demo --force
@@ -17,6 +17,11 @@ test: $(VENV)/.installed-dev
 # Networks of the published size against the original's numbers: minutes and gigabytes, so not among the tests.
 full: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -m full --timeout 1800
+
+# LivePortrait's options on a bundled person, its small networks with weights from a recipe: a clip each, and sheets.
+portrait: $(VENV)/.installed-dev
+	rm -rf demo/live-portrait
+	$(BIN)/python -m tests.live_portrait_demo demo/live-portrait
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check fomm_cli tests

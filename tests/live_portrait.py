@@ -170,6 +170,18 @@ def write_release(folder: Path, kind: str, size: str = "tiny") -> Path:
     return folder
 
 
+def face(wide: float = 0.3) -> NDArray[np.float64]:
+    """68 points of a face between -1 and 1 down, eyes open by the ratio `wide` as points have it, lips twice as far."""
+    points = np.random.default_rng(0).uniform(-1, 1, (68, 2)) * (0.8, 1)
+    points[[0, 16, 24, 8]] = [(-0.8, 0), (0.8, 0), (0, -1), (0, 1)]
+    points[[36, 39, 42, 45]] = [(-0.5, -0.3), (-0.2, -0.3), (0.2, -0.3), (0.5, -0.3)]
+    upper, lower = -0.3 - 0.15 * wide, -0.3 + 0.15 * wide
+    points[[37, 38, 40, 41]] = [(-0.4, upper), (-0.3, upper), (-0.3, lower), (-0.4, lower)]
+    points[[43, 44, 46, 47]] = points[[37, 38, 40, 41]] + (0.7, 0)
+    points[[48, 54, 62, 66]] = [(-0.3, 0.5), (0.3, 0.5), (0, 0.5 - 0.6 * wide), (0, 0.5 + 0.6 * wide)]
+    return points
+
+
 def normal(name: str, shape: list[int]) -> NDArray[np.float64]:
     return _rng(name).standard_normal(shape)
 

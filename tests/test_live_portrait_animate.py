@@ -126,17 +126,10 @@ class Fixed:
         return self.found
 
 
-def face(side: float, angle: float) -> NDArray[np.float64]:
+def face(side: float, angle: float, wide: float = 0.3) -> NDArray[np.float64]:
     """68 points of a face that spans a third of a square."""
-    rng = np.random.default_rng(0)
-    points = rng.uniform(-1, 1, (68, 2)) * (0.8, 1)
-    points[[0, 16, 24, 8]] = [(-0.8, 0), (0.8, 0), (0, -1), (0, 1)]
-    points[[36, 39, 42, 45]] = [(-0.5, -0.3), (-0.2, -0.3), (0.2, -0.3), (0.5, -0.3)]
-    points[[48, 54, 62, 66]] = [(-0.3, 0.5), (0.3, 0.5), (0, 0.44), (0, 0.56)]
-    points[[37, 38, 40, 41]] = [(-0.4, -0.345), (-0.3, -0.345), (-0.3, -0.255), (-0.4, -0.255)]
-    points[[43, 44, 46, 47]] = points[[37, 38, 40, 41]] + (0.7, 0)
     turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
-    return points @ turn * side / 6 + side / 2
+    return lp.face(wide) @ turn * side / 6 + side / 2
 
 
 def see(monkeypatch: pytest.MonkeyPatch, points: NDArray[np.float64] | PointDetector | None) -> None:
@@ -152,16 +145,8 @@ class Talking:
     digest = None
 
     def points(self, frame: NDArray[np.uint8]) -> NDArray[np.float64] | None:
-        side, green = frame.shape[0], float(frame[..., 1].mean())
-        if green < 20:
-            return None
-        points = face(side, 0.0)
-        wide = np.array([0, (green - 100) * side / 2000])
-        for upper, lower, (left, right) in ((37, 41, (36, 39)), (43, 47, (42, 45))):
-            points[[upper, upper + 1]] = (points[left] + points[right]) / 2 - wide
-            points[[lower, lower - 1]] = (points[left] + points[right]) / 2 + wide
-        points[62], points[66] = (points[48] + points[54]) / 2 - 2 * wide, (points[48] + points[54]) / 2 + 2 * wide
-        return points
+        green = float(frame[..., 1].mean())
+        return None if green < 20 else face(frame.shape[0], 0.0, (green - 100) / 100)
 
 
 def test_portrait_crops_turn_with_the_face(ran: Ran, monkeypatch: pytest.MonkeyPatch) -> None:

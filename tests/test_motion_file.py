@@ -309,7 +309,7 @@ def test_without_controls_frames_are_those_of_the_three_seams(folder: Path, sett
     anchor = None if report.anchor is None else pick(poses, slice(report.anchor, report.anchor + 1))
     encoded = engine.encode(source)
     for batch in batches:
-        moved = engine.family.transfer(pose, pick(poses, batch), anchor, asked.mode)
+        moved = engine.family.transfer(pose, pick(poses, batch), anchor, asked.carrying[0])
         for row, frame in enumerate(engine.render(encoded, pose, moved), batch.start):
             np.testing.assert_array_equal(np.asarray(Image.open(folder / "out" / f"{row:06d}.png")), frame)
 

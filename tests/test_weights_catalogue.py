@@ -111,6 +111,7 @@ def test_the_list_names_licences_homes_and_hashes(capsys: pytest.CaptureFixture[
         "VoxCeleb",
         "not fetched",
         "no published hash",
+        "its page on the Hub was not seen",
         "fomm weights convert",
     ):
         assert word in out

@@ -56,7 +56,7 @@ def list_weights(as_json: Json = False) -> None:
         return
     for row in rows:
         _print_entry(row)
-    typer.echo("The published models exist as .pth.tar only: `fomm weights fetch NAME` downloads and converts one.")
+    typer.echo("Published models come in their makers' files: `fomm weights fetch NAME` downloads and converts one.")
     typer.echo("A file you have already: fomm weights convert vox-cpk.pth.tar -o vox-256.safetensors")
 
 
@@ -70,7 +70,7 @@ def _print_entry(row: dict[str, Any]) -> None:
     lines = [("weights", row["weights_licence"]), ("data", row["data_licence"]), ("home", row["home"])]
     for source in row["sources"]:
         known = f"md5 {source['md5']}" if source["md5"] else source["sha256"] or "no published hash"
-        lines.append(("from", f"{source['address']} ({known})"))
+        lines.append(("from", f"{source['address']} ({'; '.join(filter(None, (known, source['note'])))})"))
     lines.append(("by hand", row["by_hand"]))
     if original := row["original"]:
         lines.append(("original", f"{original['size']} bytes, sha256 {original['sha256']}"))
