@@ -65,7 +65,7 @@ def run(folder: Path, size: str = "tiny") -> int:
     person = SAMPLES["person"]
     finder = framing.Finder(lambda _: None, Mean())
     idle = []
-    with mock.patch.object(framing, "open_finder", return_value=finder):
+    with mock.patch.object(framing, "finder_of", return_value=finder):
         for kind, source, options in (("picture", person.portrait, PICTURE), ("clip", person.driving, CLIP)):
             rows, labels = [], []
             for number, option in enumerate(["", *options]):
