@@ -26,7 +26,7 @@ from fomm_cli.engine.base import Engine, usual_motion
 from fomm_cli.errors import FommError
 from fomm_cli.files.listener import listener
 from fomm_cli.media.badge import badged
-from fomm_cli.model.family import FRAMING
+from fomm_cli.model.family import FRAMING, Family
 from fomm_cli.motion import file as motion_file
 from fomm_cli.motion.describe import summary
 from fomm_cli.web.engines import Engines
@@ -73,7 +73,7 @@ class Desk:
         engine = self.engines.get(name if isinstance(name, str) else "")
         asked = read(given, usual_motion(engine), self.rules.badge)
         asked = asked._replace(settings=asked.settings.agreed(engine))
-        engine.family.configured(asked.settings.options).check_asked(asked.settings.carrying[0], clip=False)
+        engine.family.configured(asked.settings.options)
         check_stage(engine, asked.settings)
         return asked
 
@@ -97,7 +97,7 @@ class Desk:
 
         def work(job: Job) -> dict[str, Any]:
             begun, settings, runner = time.perf_counter(), asked.settings, self._runner(asked)
-            family = runner.engine.family.configured(settings.options)
+            family = self._family(source, asked)
             outputs = [Output(output.path, asked.words["layout"])]
             sidecar = None
             if family.takes_clips and is_clip(source.path):
@@ -273,7 +273,7 @@ class Desk:
         """A source by itself, ready to be rendered."""
         try:
             runner, settings = self._runner(asked), asked.settings
-            family = runner.engine.family.configured(settings.options)
+            family = self._family(source, asked)
             with self._opening:
                 return self._kept.get(
                     ("scene", source.id, asked.words["weights"], settings.crop_source, settings.options),
@@ -286,9 +286,15 @@ class Desk:
     def _runner(self, asked: Asked) -> Runner:
         return Runner(self.engines.get(asked.words["weights"]))
 
+    def _family(self, source: Stored, asked: Asked) -> Family:
+        """As it is configured, for this source."""
+        family = self._runner(asked).engine.family.configured(asked.settings.options)
+        family.check_asked(asked.settings.carrying[0], family.takes_clips and is_clip(source.path))
+        return family
+
     def _stage(self, source: Stored, asked: Asked) -> Stage:
         settings, runner = asked.settings, self._runner(asked)
-        family = runner.engine.family.configured(settings.options)
+        family = self._family(source, asked)
         if family.takes_clips and is_clip(source.path):
             raise FommError(f"{source.name} is a clip: there is no preview of it.", "Animate it.")
         asked_of = settings.crop_source, settings.size, settings.max_size, settings.detail, settings.paste
