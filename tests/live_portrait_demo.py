@@ -33,7 +33,7 @@ PICTURE = [
     *("--set stitching=false", "--set multiplier=0.4", "--mode absolute"),
     *("--set eyes=0.05", "--set lip=0.5", "--set eyes=driving", "--set lip=driving", "--set rest=lip"),
     *("--motion-scale 0.5", "--head 0", "--expression 2", "--lock turn", "--smooth 1", "--loop pingpong"),
-    *("--crop-source center", "--crop-driving face", "--paste-back", "--layout side-by-side"),
+    *("--crop-source center", "--crop-driving 40,20,160,160", "--paste-back", "--layout side-by-side"),
 ]
 CLIP = ["--set smoothing=1e-3", "--set rest=eyes", "--mode absolute", "--set region=lip", "--head 0"]
 
