@@ -88,12 +88,12 @@ def test_a_preview_is_that_frame_of_the_result(house: House, media: Path) -> Non
 def test_examples_are_everybodys_and_stay(house: House) -> None:
     visitor = house.visitor()
     offered = [each["id"] for each in visitor.get("/api/state").json()["examples"]]
-    assert offered == ["portrait", "clip", "person.jpg", "person.mp4"], "first those whom the weights know"
-    assert [file.id for file in house.vault.examples("vox-256", "")] == [*offered[2:], *offered[:2]]
-    moved = [file.id for file in house.vault.examples("toon-128", motion_file.load(next(iter(MOTIONS))).detector)]
-    assert moved == [*offered, *(f"toon-128-{name}.motion" for name in ("look", "nod", "smile"))]
-    assert visitor.get("/api/files/toon-128-nod.motion?download").status_code == 200
-    assert visitor.get("/api/files/person.jpg/picture").status_code == 200
+    assert offered == ["portrait", "clip", "portrait.png", "driving.mp4"], "first those whom the weights know"
+    assert [file.id for file in house.vault.examples("toon-128", "")] == [*offered[2:], *offered[:2]]
+    moved = [file.id for file in house.vault.examples("vox-256", motion_file.load(next(iter(MOTIONS))).detector)]
+    assert moved == [*offered, *(f"face-128-{name}.motion" for name in ("look", "nod", "smile"))]
+    assert visitor.get("/api/files/face-128-nod.motion?download").status_code == 200
+    assert visitor.get("/api/files/portrait.png/picture").status_code == 200
     assert visitor.get("/api/files/portrait/picture").headers["content-type"] == "image/webp"
     assert visitor.delete("/api/files/portrait").status_code == 403
     assert visitor.get("/api/files/clip").status_code == 200

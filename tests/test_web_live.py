@@ -128,7 +128,7 @@ def test_a_frame_for_a_frame(house: House) -> None:
         socket.send_json({"type": "anchor"})
         socket.send_bytes(packed(3, 90))
         assert abs(shown(answered(socket)) - levels[0]) < 0.5
-        socket.send_json(START | {"source": "person.jpg"})
+        socket.send_json(START | {"source": "portrait.png"})
         socket.send_bytes(packed(4, 90))
         assert abs(shown(answered(socket)) - levels[0]) > 3, "another portrait"
 

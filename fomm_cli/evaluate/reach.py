@@ -45,8 +45,7 @@ def measured(
     if output is not None:
         held = read_weights(resolve(weights))
         config = told(held.header.config, reach)
-        half = torch.float16 if "F16" in held.header.dtypes() else None
-        save_weights(output, held.model, config, half, held.discriminator, held.header.provenance, force)
+        save_weights(output, held.model, config, held.dtype, held.discriminator, held.header.provenance, force)
     return reach
 
 

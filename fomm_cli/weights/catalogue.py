@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from fomm_cli.files import disk
 
-BUNDLED = ("toon-128",)
+BUNDLED = ("face-128", "toon-128")
 """The weights that come with the package, of those described below; the first are the default ones."""
 
 DEFAULT = BUNDLED[0]
@@ -211,7 +211,7 @@ _OWN = (
         ),
         home="bundled with fomm",
         preset="face-128",
-        megabytes=9,
+        megabytes=5,
     ),
 )
 """Weights of our own, whether they are bundled now or not."""

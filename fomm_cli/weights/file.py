@@ -33,6 +33,12 @@ class Weights(NamedTuple):
     discriminator: StateDict | None
     """A discriminator's state without its prefix; None when the file has none."""
 
+    @property
+    def dtype(self) -> torch.dtype | None:
+        """How `save_weights` was told to store them."""
+        kinds = self.header.dtypes()
+        return torch.int8 if "I8" in kinds else torch.float16 if "F16" in kinds else None
+
 
 def save_weights(
     path: str | Path,

@@ -20,7 +20,7 @@ from fomm_cli.data.portraits.sittings import Reader, Sitting
 from fomm_cli.data.portraits.surfaces import FACE
 from fomm_cli.data.toon.demo import write_talk
 
-SEED, TRAJECTORY = 2026, 1392
+SEED, TRAJECTORY = 2026, 941
 RATE = Fraction(25)
 _SIDE = 2.0
 """Side of the frame, in heights of the face."""
