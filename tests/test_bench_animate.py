@@ -63,7 +63,7 @@ def test_nothing_is_timed_that_disagrees(golden: Path, monkeypatch: pytest.Monke
 
     def spoiled(model: FirstOrderModel, **options: object) -> object:
         made = network(model, **options)
-        made.final_bias += 0.1
+        made.final.conv.bias += 0.1
         return made
 
     monkeypatch.setattr(animate, "FusedNetwork", spoiled)

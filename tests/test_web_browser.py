@@ -58,7 +58,7 @@ def test_a_visitor_animates(server: str, browser: Any, tmp_path: Path) -> None:
 def test_other_weights_are_picked_and_left_again(server: str, browser: Any) -> None:
     begin(browser, server)
     offered = [each.get_attribute("value") for each in browser.find_elements("css selector", "#weights option")]
-    assert offered[:2] == ["", "toon-128"], "those of --weights, and the bundled ones"
+    assert offered[:3] == ["", "face-128", "toon-128"], "those of --weights, and the bundled ones"
     click(browser, "try")
     put(browser, "end", "0.2")
     wait(browser, "document.getElementById('frame').max === '4'")
