@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 import torch
@@ -299,6 +301,23 @@ def test_winograd_bottleneck_is_the_residual_blocks(tile: int, threads: int, mon
         truth, winograd = blocks(x), WinogradBottleneck(blocks, tile)
         for count in (10, 2, 1, 10):  # the last time in buffers that have been used
             torch.testing.assert_close(winograd(x[:count].clone()), truth[:count], **ROUNDING[tile])
+
+
+def test_threads_share_a_convolution_from_its_first_call() -> None:
+    like, x = torch.zeros(1), torch.rand(1, 16, 8, 8).contiguous(memory_format=torch.channels_last)
+    kernel, turned, bias = torch.rand(16, 16, 3, 3), torch.rand(16, 16, 4, 4), torch.rand(16)
+
+    def call(shared: Conv | Phases, together: Barrier) -> Tensor:
+        together.wait(60)
+        return shared(x)
+
+    with ThreadPoolExecutor(8) as pool:
+        for make in (lambda: Conv(kernel, bias, like), lambda: Phases(turned, bias, like)):
+            expected = make()(x)
+            for _ in range(100):
+                shared, together = make(), Barrier(8)
+                calls = [pool.submit(call, shared, together) for _ in range(8)]
+                assert all(torch.equal(each.result(), expected) for each in calls)
 
 
 def test_winograd_is_for_large_maps() -> None:

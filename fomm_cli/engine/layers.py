@@ -8,12 +8,14 @@ operators do the same.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from threading import Lock
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+_PACKING = Lock()  # what is packed already cannot be packed again: of threads that share a convolution one does it
 _PHASES = ((0.0, 0.0, 1.0), (0.0, 1.0, 1.0), (1.0, 1.0, 0.0), (1.0, 0.0, 0.0))
 
 
@@ -120,12 +122,15 @@ class Conv:
         self._ready = False
 
     def pack(self, shape: Sequence[int]) -> None:
-        """Lay the weights out for maps of this shape: once, by the first call or before threads share them."""
-        if self.packed and not self._ready:
-            ops: Any = torch.ops.mkldnn
-            where = (self.padding, [1, 1], [1, 1], self.groups)
-            self.weight = ops._reorder_convolution_weight(self.weight, *where, list(shape))
-            self._ready = True
+        """Lay the weights out for maps of this shape: once, by the first call, whichever thread makes it."""
+        if not self.packed or self._ready:
+            return
+        with _PACKING:
+            if not self._ready:
+                ops: Any = torch.ops.mkldnn
+                where = (self.padding, [1, 1], [1, 1], self.groups)
+                self.weight = ops._reorder_convolution_weight(self.weight, *where, list(shape))
+                self._ready = True
 
     def __call__(self, x: Tensor, add: Tensor | None = None) -> Tensor:
         if not self.packed:
@@ -210,9 +215,10 @@ class Phases:
             return F.relu_(F.conv_transpose2d(x, self.weight, self.bias, stride=2, padding=1))
         ops: Any = torch.ops.mkldnn
         where: tuple[Any, ...] = ([1, 1], [0, 0], [2, 2], [1, 1], 1)
-        if not self._ready:
-            self.weight = ops._reorder_convolution_transpose_weight(self.weight, *where, list(x.shape))
-            self._ready = True
+        with _PACKING:
+            if not self._ready:
+                self.weight = ops._reorder_convolution_transpose_weight(self.weight, *where, list(x.shape))
+                self._ready = True
         return ops._convolution_transpose_pointwise(x, self.weight, self.bias, *where, "relu", [], "")
 
 
