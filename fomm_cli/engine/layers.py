@@ -96,12 +96,33 @@ def packs(like: Tensor) -> bool:
     return all(hasattr(torch.ops.mkldnn, name) for name in (*names, "_convolution_transpose_pointwise"))
 
 
-class Conv:
+class _Packed:
+    """Weights that are laid out for the maps they meet: once, by the first call, whichever thread makes it."""
+
+    weight: Tensor
+    packed: bool
+    _reorder: str
+    _where: tuple[Any, ...]
+    _ready = False
+
+    def pack(self, shape: Sequence[int]) -> None:
+        """The best layout depends on the size of the map, known with the first frame."""
+        if not self.packed or self._ready:
+            return
+        with _PACKING:
+            if not self._ready:
+                self.weight = getattr(torch.ops.mkldnn, self._reorder)(self.weight, *self._where, list(shape))
+                self._ready = True
+
+
+class Conv(_Packed):
     """A convolution of stride 1, then optionally a sum with `add`, then optionally ReLU; channels_last in and out.
 
     weight   (out, in / groups, kh, kw), any precision; rounded once to `dtype`
     padding  (rows, columns)
     """
+
+    _reorder = "_reorder_convolution_weight"
 
     def __init__(
         self,
@@ -119,18 +140,7 @@ class Conv:
         self.padding = list(padding or (weight.shape[2] // 2, weight.shape[3] // 2))
         self.groups = groups
         self.packed = packed is not False and packs(like)
-        self._ready = False
-
-    def pack(self, shape: Sequence[int]) -> None:
-        """Lay the weights out for maps of this shape: once, by the first call, whichever thread makes it."""
-        if not self.packed or self._ready:
-            return
-        with _PACKING:
-            if not self._ready:
-                ops: Any = torch.ops.mkldnn
-                where = (self.padding, [1, 1], [1, 1], self.groups)
-                self.weight = ops._reorder_convolution_weight(self.weight, *where, list(shape))
-                self._ready = True
+        self._where = (self.padding, [1, 1], [1, 1], self.groups)
 
     def __call__(self, x: Tensor, add: Tensor | None = None) -> Tensor:
         if not self.packed:
@@ -138,9 +148,9 @@ class Conv:
             if add is not None:
                 y += add
             return F.relu_(y) if self.relu else y
-        self.pack(x.shape)  # the best layout depends on the size of the map, known with the first frame
+        self.pack(x.shape)
         ops: Any = torch.ops.mkldnn
-        where = (self.padding, [1, 1], [1, 1], self.groups)
+        where = self._where
         after = "relu" if self.relu else None
         if add is not None:
             return ops._convolution_pointwise.binary(
@@ -196,14 +206,16 @@ class Doubling:
         return self.conv(F.interpolate(x, scale_factor=2.0, mode="nearest"))
 
 
-class Phases:
+class Phases(_Packed):
     """The same from the kernel (in, out, 4, 4) of `doubling`: 4 products an output pixel instead of 9."""
+
+    _reorder = "_reorder_convolution_transpose_weight"
+    _where = ([1, 1], [0, 0], [2, 2], [1, 1], 1)  # padding, of the output, stride, dilation, groups
 
     def __init__(self, weight: Tensor, bias: Tensor, like: Tensor, packed: bool | None = None) -> None:
         self.packed = packed is not False and packs(like)
         self.weight = weight.to(like).contiguous(memory_format=torch.channels_last)
         self.bias = bias.to(like)
-        self._ready = False
 
     @staticmethod
     def gain(side: int, packed: bool) -> bool:
@@ -213,13 +225,9 @@ class Phases:
     def __call__(self, x: Tensor) -> Tensor:
         if not self.packed:
             return F.relu_(F.conv_transpose2d(x, self.weight, self.bias, stride=2, padding=1))
+        self.pack(x.shape)
         ops: Any = torch.ops.mkldnn
-        where: tuple[Any, ...] = ([1, 1], [0, 0], [2, 2], [1, 1], 1)
-        with _PACKING:
-            if not self._ready:
-                self.weight = ops._reorder_convolution_transpose_weight(self.weight, *where, list(x.shape))
-                self._ready = True
-        return ops._convolution_transpose_pointwise(x, self.weight, self.bias, *where, "relu", [], "")
+        return ops._convolution_transpose_pointwise(x, self.weight, self.bias, *self._where, "relu", [], "")
 
 
 class MeanHead:

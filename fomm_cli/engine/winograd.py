@@ -249,14 +249,11 @@ class WinogradBottleneck:
                         torch.addcmul(shift, total, scale, out=after).clamp_min_(0)
 
     def _scratch(self, share: int, pictures: Tensor) -> Scratch:
-        """The buffers of one share's thread for so many pictures; with the first ones the weights are laid out."""
+        """The buffers of one share's thread for so many pictures."""
         count, height, width, channels = pictures.shape
         key = (share, count, height, width)
         if key not in self._scratches:
             self._scratches[key] = Scratch(count, height, width, channels, self.tile)
-            for _, _, *convs in self.blocks:
-                for conv in convs:
-                    conv.products.pack(self._scratches[key].maps.shape)
         return self._scratches[key]
 
 

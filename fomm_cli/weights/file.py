@@ -128,10 +128,11 @@ def _state(source: nn.Module | StateDict) -> StateDict:
 
 def _stored(name: str, value: Tensor, dtype: torch.dtype | None) -> StateDict:
     """Under which names, and how, a tensor is written."""
-    if dtype is torch.int8 and value.is_floating_point() and value.ndim >= 2 and value.numel() >= stored.LEAST:
+    kernel = value.is_floating_point() and value.ndim >= 2
+    if kernel and dtype is torch.int8 and value.numel() >= stored.LEAST:
         rounded, scale = stored.squeeze(value.float().numpy())
         return {name: torch.from_numpy(rounded), name + stored.SCALE: torch.from_numpy(scale)}
-    if dtype is torch.float16 and value.is_floating_point() and value.ndim >= 2:
+    if kernel and dtype is torch.float16:
         half = value.half()
         if not torch.isfinite(half).all() and torch.isfinite(value).all():
             raise FommError(f"{name} has values too large for {dtype}.", "Store these weights as float32.")
